@@ -1,0 +1,47 @@
+"""Plain counters of one stack: what came, what went, and what was refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass
+class Metrics:
+    """Numbers that only grow; read them at any time, `snapshot()` gives them all by name."""
+
+    messages_received: int = 0
+    "Whole messages that came by any transport."
+    messages_sent: int = 0
+    "Messages given to any transport, retransmissions included."
+    malformed: int = 0
+    "Messages from strangers that broke the grammar."
+    retransmissions_received: int = 0
+    "Requests that a transaction had seen before."
+    retransmissions_sent: int = 0
+    "Messages that a timer of ours sent again."
+    server_transactions: int = 0
+    "Requests that made a server transaction."
+    client_transactions: int = 0
+    "Requests that we sent."
+    timeouts: int = 0
+    "Client transactions that ended by Timer B or F."
+    transport_failures: int = 0
+    "Transactions that ended because their flow was lost."
+    overload_refused: int = 0
+    "Requests answered 503 because a limit was reached."
+    merged_refused: int = 0
+    "Merged requests, answered 482 (RFC 3261 §8.2.2.2)."
+    stray_responses: int = 0
+    "Responses that match no transaction."
+    stray_acks: int = 0
+    "ACKs that match no transaction and no dialog."
+    stray_events: int = 0
+    "Events that an actor's state had no row for."
+    observer_errors: int = 0
+    "Exceptions that an application's observer raised."
+    faults: int = 0
+    "Exceptions inside the stack itself: each is a bug to report."
+
+    def snapshot(self) -> dict[str, int]:
+        """All counters by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
