@@ -50,10 +50,21 @@ class Machine:
         self._waiting = waiting
         try:
             action(self, argument)
+            if waiting:
+                self._catch_up(waiting)
         finally:
             self._waiting = None
-            for event, argument in waiting:
-                self.feed(event, argument)
+
+    def _catch_up(self, waiting: list[tuple[str, Any]]) -> None:
+        # The list grows while it is walked: what these actions feed comes after what waited before.
+        for event, argument in waiting:
+            row = self.TABLE[self.state].get(event)
+            if row is None:
+                self.stray(event)
+                continue
+            self.state, action = row
+            if action is not None:
+                action(self, argument)
 
     def stray(self, event: str) -> None:
         """Hear of an event that the state has no row for; nothing needs to be done."""

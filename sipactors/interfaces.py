@@ -65,3 +65,16 @@ class ITransportLayer(Interface):
 
     def supports(transport: str, host: str) -> bool:
         """True when flow_to could serve this transport and this numeric host's address family."""
+
+
+class ITrace(Interface):
+    """Something that watches every message and every stray event; the stack holds None when nobody does."""
+
+    def received(flow: IFlow, data: bytes) -> None:
+        """These bytes of one message came by `flow`, TLS already taken off."""
+
+    def sent(flow: IFlow, data: bytes) -> None:
+        """These bytes of one message went by `flow`."""
+
+    def note(actor: object, text: str) -> None:
+        """An actor did something worth knowing that is no message: a stray event, a failure."""
