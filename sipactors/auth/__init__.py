@@ -1,0 +1,1 @@
+"""Digest authentication of SIP: the answers to a challenge, their verification, and AKA; pure, without a reactor."""
