@@ -78,3 +78,42 @@ class ITrace(Interface):
 
     def note(actor: object, text: str) -> None:
         """An actor did something worth knowing that is no message: a stray event, a failure."""
+
+
+class IServerTransactionUser(Interface):
+    """Whoever answers one request: what its server transaction tells."""
+
+    def canceled(cancel: Request) -> None:
+        """The peer cancels this INVITE, which has no final response yet (RFC 3261 §9.2)."""
+
+    def acknowledged() -> None:
+        """The ACK to our failure response came (RFC 3261 §17.2.1, Confirmed)."""
+
+    def server_transaction_failed(error: SIPError) -> None:
+        """No ACK to our failure response (TransactionTimeout), or nothing was answered in time."""
+
+
+class IRequestReceiver(Interface):
+    """The floor above the transactions, which every new request and every ACK to a 2xx goes to."""
+
+    def request_received(transaction: object, flow: IFlow) -> None:
+        """A request of a new server transaction, `transaction.request`; set its `user` and answer it.
+
+        May raise MalformedMessage, whose status is then answered.
+        """
+
+    def ack_received(ack: Request, flow: IFlow) -> None:
+        """An ACK that belongs to no failure response: to a 2xx, or a stray."""
+
+
+class IClientTransactionUser(Interface):
+    """Whoever sent one request: what its client transaction tells."""
+
+    def response_received(response: Response, transaction: object) -> None:
+        """A response, in the order of arrival; a 2xx to INVITE comes here as often as it comes."""
+
+    def client_transaction_failed(error: SIPError, transaction: object) -> None:
+        """No final response will come: TransactionTimeout, TransportFailure or ICMPFailure."""
+
+    def client_transaction_ended(transaction: object) -> None:
+        """64*T1 after the first 2xx to INVITE: no further 2xx is taken (RFC 6026 Timer M)."""

@@ -37,6 +37,8 @@ class Limits:
     "Characters of one line of the header section, unfolded; above it 400."
     max_transactions: int = 100_000
     "Server transactions that wait for an answer; above it 503 with Retry-After."
+    max_lingering_transactions: int = 400_000
+    "Server transactions in all, those included that only absorb retransmissions; above it 503."
     max_dialogs: int = 200_000
     "Dialogs of one stack; above it 503 with Retry-After."
     max_connections: int = 10_000
@@ -51,3 +53,33 @@ class Limits:
     "Bytes that wait for a slow reader before its connection is closed."
     retry_after: int = 5
     "Seconds of the Retry-After that goes with a 503."
+
+
+@dataclass(slots=True)
+class Locating:
+    """How names become addresses (RFC 3263), how long that may take, and how much a stranger's DNS may ask."""
+
+    deadline: float = 10.0
+    "Seconds in which a URI becomes targets, or ResolvingFailure."
+    query_timeout: float = 5.0
+    "Seconds that one DNS question may stay without an answer."
+    max_ttl: float = 86400.0
+    "Seconds that an answer is kept at most, whatever its TTL says."
+    failure_ttl: float = 5.0
+    "Seconds for which a question that got no answer is not asked again (RFC 2308 §7: 300 at most)."
+    max_cached: int = 10_000
+    "Answers kept, the ones that say 'there is none' included; the oldest goes first."
+    max_queries: int = 1_000
+    "DNS questions under way at once; above it ResolvingFailure."
+    max_records: int = 100
+    "Records read of one answer."
+    max_hosts: int = 16
+    "Hosts of SRV records whose addresses are asked for, for one URI."
+    max_targets: int = 32
+    "Targets that one URI can have."
+    avoidance: float = 60.0
+    "Seconds for which a target that failed goes last, unless its Retry-After says otherwise."
+    max_avoidance: float = 3600.0
+    "The longest Retry-After that is obeyed for a target, in seconds."
+    max_avoided: int = 10_000
+    "Failed targets remembered; the oldest is forgotten first."
