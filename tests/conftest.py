@@ -6,7 +6,7 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from hypothesis import settings
@@ -38,7 +38,7 @@ class AcceptedRows:
         for item in items:
             for mark in item.iter_markers("accepts"):
                 if mark.kwargs or not mark.args or not all(ROW.fullmatch(str(row)) for row in mark.args):
-                    raise pytest.UsageError(f'{item.nodeid}: accepts wants rows such as "C8", not {mark.args}')
+                    raise pytest.UsageError(f"{item.nodeid}: accepts wants rows as C8, not {mark.args}")
                 for row in mark.args:
                     item.user_properties.append(("accepts", row))
 
@@ -49,14 +49,16 @@ class AcceptedRows:
                     self.outcomes.setdefault(str(row), set()).add(report.outcome)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        def line(title: str, rows: list[str]) -> None:
+        def title(seen: set[str]) -> str:
+            return "failed" if "failed" in seen else "shown" if "passed" in seen else "only skipped"
+
+        for wanted in ("shown", "only skipped", "failed"):
+            rows = [row for row, seen in self.outcomes.items() if title(seen) == wanted]
             if rows:
                 rows.sort(key=lambda row: (row[0], int(row[1:])))
-                terminalreporter.write_line(f"rows of the client API {title} ({len(rows)}): {' '.join(rows)}")
-
-        line("shown", [row for row, seen in self.outcomes.items() if "passed" in seen and "failed" not in seen])
-        line("failed", [row for row, seen in self.outcomes.items() if "failed" in seen])
-        line("only skipped", [row for row, seen in self.outcomes.items() if seen == {"skipped"}])
+                terminalreporter.write_line(
+                    f"rows of the client API {wanted} ({len(rows)}): {' '.join(rows)}"
+                )
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +83,7 @@ def find_peer(program: str) -> str | None:
 
 
 @pytest.fixture(scope="session")
-def require_peer() -> Iterator[Callable[[str], str]]:
+def require_peer() -> Callable[[str], str]:
     """`require_peer("sipp")` gives the program's path; without it the test skips, or fails when
     SIPACTORS_REQUIRE_PEERS=1."""
 
@@ -94,4 +96,4 @@ def require_peer() -> Iterator[Callable[[str], str]]:
             pytest.skip(reason)
         return path
 
-    yield require
+    return require
