@@ -30,6 +30,13 @@ class MalformedMessage(SIPError):
         return f"{self.what} ({self.status})"
 
 
+class UnacceptableOffer(MalformedMessage):
+    """An SDP offer that can be read, but none of whose streams can be accepted: answered 488."""
+
+    def __init__(self, what: str, message: Any = None) -> None:
+        super().__init__(488, what, message)
+
+
 class InvalidRegistrarResponse(SIPError):
     """A 2xx to REGISTER that does not confirm the binding that was asked for."""
 
@@ -40,6 +47,18 @@ class RequestPending(SIPError):
     """The same kind of request is still waiting for its final response."""
 
     code = -17702
+
+
+class OfferPending(RequestPending):
+    """An SDP offer came, or was to be made, while another waits for its answer (RFC 3264 §4).
+
+    `status` is what a UAS answers: 491 when the other offer is ours, 500 when it is the peer's.
+    """
+
+    def __init__(self, status: int, what: str) -> None:
+        super().__init__(what)
+        self.status = status
+        self.what = what
 
 
 class InvalidTransactionState(SIPError):
