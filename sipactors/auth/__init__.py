@@ -1,1 +1,1 @@
-"""Digest authentication of SIP: the answers to a challenge, their verification, and AKA; pure, without a reactor."""
+"""Digest authentication of SIP, both sides of it, and AKA: pure arithmetic and state, without a reactor."""

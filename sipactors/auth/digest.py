@@ -1,4 +1,4 @@
-"""The arithmetic of digest authentication: RFC 7616 §3.4 as RFC 8760 brings it to SIP, both sides' half of it.
+"""The arithmetic of digest authentication, the same on both sides: RFC 7616 §3.4, and RFC 8760 for SIP.
 
 A response is H(H(A1):nonce:nc:cnonce:qop:H(A2)). A1 proves the password, A2 names the request. What a
 realm's user is known by is a `Secret`: a password, or the `HA1` that was once made of it.
@@ -11,7 +11,6 @@ import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Union
 
 from sipactors.errors import ArgumentError, NotSupported
 
@@ -60,7 +59,7 @@ class HA1:
         return f"HA1(<hidden>, {self.algorithm!r})"
 
 
-Secret = Union[str, bytes, HA1]
+Secret = str | bytes | HA1
 "How a user is known: the password (str, or bytes as AKA makes them) or an HA1 of it."
 
 
@@ -84,14 +83,14 @@ def known_algorithm(name: str) -> Algorithm:
 
 
 def strength(alg: Algorithm) -> int:
-    """Larger is stronger: SHA-512-256 over SHA-256 over MD5 (RFC 8760 §2.1), AKAv2 over AKAv1 (RFC 4169 §4.1)."""
+    """Larger is stronger: SHA-512-256, SHA-256, MD5 (RFC 8760 §2.1); AKAv2, AKAv1 (RFC 4169 §4.1)."""
     return 10 * alg.aka + ("MD5", "SHA-256", "SHA-512-256").index(alg.base)
 
 
 def available(alg: Algorithm) -> bool:
     """True when this interpreter's OpenSSL can compute the hash."""
     try:
-        _new(alg.base)
+        new_hash(alg.base)
     except NotSupported:
         return False
     return True
@@ -102,11 +101,20 @@ def octets(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
 
 
+def new_hash(base: str, data: bytes = b"") -> hashlib._Hash:
+    """The hash itself, fed with `data`. Raises NotSupported when this interpreter's OpenSSL has none such."""
+    try:
+        return hashlib.new(_OPENSSL[base], data, usedforsecurity=False)
+    except ValueError as error:
+        raise NotSupported(f"this Python's OpenSSL has no {base}") from error
+
+
 def digest(base: str, *parts: str | bytes) -> str:
-    """H of the parts with ":" between them, in lower-case hexadecimal. Raises NotSupported without that hash."""
-    made = _new(base)
-    made.update(b":".join(map(octets, parts)))
-    return made.hexdigest()
+    """H of the parts with ":" between them, in lower-case hexadecimal.
+
+    Raises NotSupported when this interpreter's OpenSSL has no such hash.
+    """
+    return new_hash(base, b":".join(map(octets, parts))).hexdigest()
 
 
 def password_hash(alg: Algorithm, user: str, realm: str, secret: Secret) -> str:
@@ -164,10 +172,3 @@ class Proof:
 def same(one: str, other: str) -> bool:
     """True when two hexadecimal digests are equal, found in a time that does not tell where they differ."""
     return hmac.compare_digest(octets(one.lower()), octets(other.lower()))
-
-
-def _new(base: str) -> hashlib._Hash:
-    try:
-        return hashlib.new(_OPENSSL[base], usedforsecurity=False)
-    except ValueError as error:
-        raise NotSupported(f"this Python's OpenSSL has no {base}") from error
