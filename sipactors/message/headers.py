@@ -1,0 +1,208 @@
+"""The header fields of one message: raw rows as they stood on the wire, typed values on first read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from sipactors.errors import ArgumentError, MalformedMessage
+from sipactors.message.registry import HEADERS, canonical
+from sipactors.message.values import split_commas
+
+HeaderItems: TypeAlias = "Iterable[tuple[str, object]] | Mapping[str, object]"
+"What the builders take as further headers: pairs, or a mapping; a list as a value makes several rows."
+
+TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
+UNQUOTED_NUL = re.compile(r"(?<!\\)\0")
+
+
+def clean(value: object) -> str:
+    """The text of a header value that an application gave, safe to put on the wire.
+
+    Raises ArgumentError when it would end the row: no CR, LF or NUL of an application's reaches the wire.
+    """
+    text = value if type(value) is str else str(value)
+    if "\n" in text or "\r" in text:
+        raise ArgumentError(f"a header value cannot hold a line break: {text[:80]!r}")
+    # RFC 3261 §25.1: quoted-pair = "\\" (%x00-09 / ...): a NUL stands behind a backslash, or not at all.
+    if "\0" in text and UNQUOTED_NUL.search(text):
+        raise ArgumentError(f"a header value cannot hold a NUL: {text[:80]!r}")
+    return text.strip(" \t")
+
+
+def header_items(headers: HeaderItems) -> Iterator[tuple[str, object]]:
+    """The (name, value) pairs of what a caller gave as headers; a list makes one pair an element."""
+    for name, value in headers.items() if isinstance(headers, Mapping) else headers:
+        if isinstance(value, list | tuple):
+            for one in value:
+                yield name, one
+        else:
+            yield name, value
+
+
+class Headers:
+    """The rows of one message by header name.
+
+    Names are taken in any case and in their compact forms (RFC 3261 §7.3.1, §7.3.3). Headers that
+    sipactors does not know are kept like the others and rendered as they were spelled.
+    A typed value is the message's own copy: to change the message, put the changed value back.
+    """
+
+    __slots__ = ("_rows", "_spelled", "_typed")
+
+    _rows: dict[str, list[str]]
+    _spelled: dict[str, str] | None
+    _typed: dict[str, Any]
+
+    def get(self, name: str) -> str | None:
+        """The first raw row of a header, or None."""
+        rows = self._rows.get(name) or self._rows.get(canonical(name))
+        return rows[0] if rows else None
+
+    def get_all(self, name: str) -> list[str]:
+        """Every raw row of a header, in order; empty when there is none."""
+        rows = self._rows.get(name) or self._rows.get(canonical(name))
+        return rows[:] if rows else []
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._rows or canonical(name) in self._rows
+
+    def names(self) -> list[str]:
+        """The header names, each once, in the order of their first rows, as they are spelled."""
+        if self._spelled is None:
+            return list(self._rows)
+        return [self._spelled.get(key, key) for key in self._rows]
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Every row as (name, raw value); the rows of one name stand together."""
+        for name, values in zip(self.names(), self._rows.values(), strict=True):
+            for value in values:
+                yield name, value
+
+    def set(self, name: str, value: object) -> None:
+        """Replace all rows of a header by one row, or by one row for each element of a list.
+
+        Raises ArgumentError for a name that is no token and a value with CR, LF or NUL in it.
+        """
+        values = value if isinstance(value, list | tuple) else (value,)
+        texts = [clean(one) for one in values]
+        key = self._key(name)
+        if texts:
+            self._rows[key] = texts
+        else:
+            self._rows.pop(key, None)
+        self._forget(key)
+
+    def add(self, name: str, value: object) -> None:
+        """Append one row to a header. Raises ArgumentError as `set` does."""
+        text = clean(value)
+        key = self._key(name)
+        self._rows.setdefault(key, []).append(text)
+        self._forget(key)
+
+    def prepend(self, name: str, value: object) -> None:
+        """Put one row before the others of its header, as for Via. Raises ArgumentError as `set` does."""
+        text = clean(value)
+        key = self._key(name)
+        self._rows.setdefault(key, []).insert(0, text)
+        self._forget(key)
+
+    def remove(self, name: str) -> None:
+        """Remove all rows of a header; no error when there is none."""
+        key = canonical(name)
+        self._rows.pop(key, None)
+        self._forget(key)
+
+    def replace_first(self, name: str, value: object) -> None:
+        """Put `value` in the place of the first value of a list header (not of its whole first row)."""
+        text = clean(value)
+        key = self._key(name)
+        rows = self._rows.get(key)
+        if not rows:
+            self._rows[key] = [text]
+        else:
+            rows[:1] = [text, *_values_of(key, rows[0])[1:]]
+        self._forget(key)
+
+    def remove_first(self, name: str) -> str | None:
+        """Take the first value off a list header, as a proxy does with Via and Route; None if empty."""
+        key = canonical(name)
+        rows = self._rows.get(key)
+        if not rows:
+            return None
+        first, *others = _values_of(key, rows[0])
+        rows[:1] = others
+        if not rows:
+            del self._rows[key]
+        self._forget(key)
+        return first
+
+    def typed(self, name: str) -> Any:
+        """The typed value of a header: a list over all rows for a list header, else one value or None.
+
+        Read on first use and kept. Raises MalformedMessage when it does not read, and when a header
+        that may stand once stands twice.
+        """
+        typed = self._typed
+        if name in typed:
+            return typed[name]
+        key = canonical(name)
+        if key in typed:
+            return typed[key]
+        rows = self._rows.get(key)
+        header = HEADERS.get(key)
+        if header is None:
+            return rows[:] if rows else []
+        if not rows:
+            return [] if header.multiple else None
+        parse = header.parse
+        value: Any
+        try:
+            if header.multiple:
+                value = []
+                for row in rows:
+                    if "," in row and header.comma:
+                        value += [parse(text) for text in split_commas(row)]
+                    elif row or not header.empty:
+                        value.append(parse(row))
+            # RFC 3261 §7.3.1: several rows of a name only if its value is a comma-separated list.
+            elif len(rows) > 1:
+                raise MalformedMessage(400, "stands more than once")
+            else:
+                value = parse(rows[0])
+        except MalformedMessage as error:
+            what = error.what if error.what.startswith(key) else f"{key}: {error.what}"
+            raise MalformedMessage(error.status, what, self) from None
+        typed[key] = value
+        return value
+
+    def _key(self, name: str) -> str:
+        """The storage key of a name that a caller gave; ArgumentError if it cannot be a header name."""
+        key = canonical(name)
+        if key in HEADERS:
+            return key
+        if not TOKEN.fullmatch(name):
+            raise ArgumentError(f"not a header name: {name[:80]!r}")
+        if self._spelled is None:
+            self._spelled = {}
+        self._spelled.setdefault(key, name)
+        return key
+
+    def _forget(self, key: str) -> None:
+        """Drop what was read of a header whose rows have changed."""
+        self._typed.pop(key, None)
+        if key == "Via":
+            self._typed.pop(TOP_VIA, None)
+
+
+TOP_VIA = "Via, topmost"
+"Where the topmost Via is kept among the typed values; no header name, since it holds a comma."
+
+
+def _values_of(key: str, row: str) -> list[str]:
+    """The values that one row of a list header holds."""
+    if "," not in row:
+        return [row]
+    header = HEADERS.get(key)
+    return split_commas(row) if header is not None and header.comma else [row]
