@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from twisted.internet.defer import Deferred
+
+    from sipactors.client.transactions import ClientTransaction, ServerTransaction
+    from sipactors.dialog.dialog import Dialog
     from sipactors.errors import MalformedMessage, SIPError
-    from sipactors.message import Request, Response
+    from sipactors.locating import NAPTR, SRV, Answer, Candidates, Target
+    from sipactors.message import URI, Address, Request, Response, Via
 
 
 class IFlow(Interface):
@@ -117,3 +124,173 @@ class IClientTransactionUser(Interface):
 
     def client_transaction_ended(transaction: object) -> None:
         """64*T1 after the first 2xx to INVITE: no further 2xx is taken (RFC 6026 Timer M)."""
+
+
+class IResolver(Interface):
+    """Where names are looked up. The records are those of sipactors.locating: NAPTR, SRV, plain addresses.
+
+    Each method gives an Answer at once when it is at hand, else a Deferred of one: the records of exactly
+    that name (aliases followed), none when there is none, and for how long that holds. When nothing could
+    be learnt the Deferred fails with ResolvingFailure. Names have no dot at the end.
+    """
+
+    def naptr(name: str) -> Answer[NAPTR] | Deferred[Answer[NAPTR]]:
+        """The NAPTR records of a domain."""
+
+    def srv(name: str) -> Answer[SRV] | Deferred[Answer[SRV]]:
+        """The SRV records of a service name such as _sip._udp.example.com."""
+
+    def addresses(name: str, family: int) -> Answer[str] | Deferred[Answer[str]]:
+        """The numeric addresses of a host in family 4 or 6, without brackets."""
+
+
+class ILocator(Interface):
+    """Where messages go: RFC 3263 for one access point, with a memory of targets that failed."""
+
+    def locate(
+        uri: URI, *, transport: str | None = None, secure: bool | None = None, prefer: Target | None = None
+    ) -> list[Target] | Deferred[list[Target]]:
+        """The targets of a SIP or SIPS URI, the best first, never none.
+
+        A list when they are known (a numeric host, answers at hand), else a Deferred of it. `transport`
+        overrides the URI's parameter, `secure` its scheme; `prefer` is the target that served this
+        registration or dialog before: it goes first if it is still one of them.
+        Raises, or fails with, ResolvingFailure in bounded time; raises InvalidURIType for other URIs.
+        Cancelling the Deferred ends the search.
+        """
+
+    def locate_response(via: Via) -> list[Target] | Deferred[list[Target]]:
+        """The targets for a response whose request's own way is gone, by the top Via (RFC 3263 §5)."""
+
+    def candidates(targets: Iterable[Target]) -> Candidates:
+        """An iterator over targets for one request: `next()`, `failed()` gives the next, `succeeded()`."""
+
+    def failed(target: Target, retry_after: float | None = None) -> None:
+        """The target failed (503, timeout, transport or ICMP error): it goes last for a while, in seconds."""
+
+    def succeeded(target: Target) -> None:
+        """The target answered: it is in its place again."""
+
+
+class ISIPObserver(Interface):
+    """What a whole client hears: requests where it has no Connection yet."""
+
+    def request_received(access_point: str, transaction: ServerTransaction) -> None:
+        """A request for this client came on an access point where it has no Connection.
+
+        Making the Connection, now or later, adopts the transaction; it then goes to the connection's
+        own observer.
+        """
+
+    def timed_out(transaction: ServerTransaction) -> None:
+        """The request was not taken up in time and has been refused."""
+
+
+class IConnectionObserver(Interface):
+    """What the owner of a Connection hears. `ConnectionObserver` is a base that does nothing.
+
+    All states are final before any of these is called, so that each may call back into the stack.
+    What a method raises is logged and stops nothing.
+    """
+
+    def request_received(transaction: ServerTransaction) -> None:
+        """A request outside of dialogs, also the first INVITE, SUBSCRIBE or REFER of a new one."""
+
+    def dialog_request_received(transaction: ServerTransaction, dialog: Dialog) -> None:
+        """BYE, a further INVITE, UPDATE, PRACK, INFO, NOTIFY, or the ACK to a 2xx."""
+
+    def response_received(transaction: ClientTransaction) -> None:
+        """A response to a stand-alone request, to a fetch of registrations, or to CANCEL."""
+
+    def dialog_response_received(transaction: ClientTransaction, usage: object) -> None:
+        """A response to a request of a usage: 1xx, 2xx, a repeated 2xx, failures."""
+
+    def dialog_forked(transaction: ClientTransaction, usage: object) -> None:
+        """A response made another dialog; the application owns the new usage."""
+
+    def registration_response_received(transaction: ClientTransaction, binding: object) -> None:
+        """A response to a request of a registration."""
+
+    def transaction_failed(error: SIPError, transaction: ClientTransaction | ServerTransaction) -> None:
+        """A request outside of usages and registrations failed after it was sent."""
+
+    def registration_failed(error: SIPError, binding: object, transaction: ClientTransaction | None) -> None:
+        """A registration failed; `transaction` is None for one of its refreshes."""
+
+    def usage_failed(error: SIPError, usage: object, transaction: object) -> None:
+        """A usage failed; `transaction` is None for one of its refreshes."""
+
+    def refresh_failed(error: SIPError, refresh: object) -> None:
+        """The refresh of a stand-alone request failed or was ended."""
+
+    def invite_completed(transaction: ClientTransaction) -> None:
+        """64*T1 after the first 2xx to an INVITE: there will be no more forks."""
+
+    def invite_canceled(transaction: ServerTransaction) -> None:
+        """The peer canceled its INVITE, which has been answered 487."""
+
+    def connection_state_changed(state: str) -> None:
+        """The connection is in another state now; `connection.last_error` says why."""
+
+
+class IDialogHost(Interface):
+    """What a dialog and its usages ask of the connection that they belong to."""
+
+    dispatcher = Attribute("The transaction.Dispatcher, with its timers, timing, dice and metrics.")
+    dialogs = Attribute("The dialog.DialogTable of the access point.")
+    observer = Attribute("The IConnectionObserver of usages that have none of their own.")
+
+    def check_active() -> None:
+        """Raise ResourceNotAvailable or TransportFailure unless requests can be sent now."""
+
+    def send(
+        request: Request,
+        next_hop: URI,
+        owner: IRequestOwner,
+        *,
+        prepare: Callable[[Request, IFlow], object] | None = None,
+        sequence: Callable[[], int] | None = None,
+        hold: bool = False,
+    ) -> ClientTransaction:
+        """Send a request and tell `owner`; `sequence` gives the CSeq of each further try.
+
+        With `hold` the transaction waits for its `release()`.
+        """
+
+    def send_ack(
+        ack: Request, next_hop: URI, sent: Callable[[IFlow, bytes], object], invite: ClientTransaction
+    ) -> None:
+        """Send the ACK to a 2xx, with the credentials of its INVITE; `sent` gets flow and bytes."""
+
+    def contact(flow: IFlow, local: Address, given: Address | None, secure: bool) -> str:
+        """Our Contact on a flow: `given` or one made from the local address, with the flow's host."""
+
+    def adopt(child: object) -> None:
+        """Own a child: it is closed before the connection is."""
+
+    def release(child: object) -> None:
+        """Disown a child that has ended."""
+
+
+class IRequestOwner(Interface):
+    """Whoever gets the outcome of a request that an application sent: a usage, a binding, a connection."""
+
+    def response_received(transaction: ClientTransaction) -> None:
+        """`transaction.response` is new (never 100, never a challenge that the stack answers)."""
+
+    def transaction_failed(error: SIPError, transaction: ClientTransaction) -> None:
+        """No final response will come."""
+
+    def transaction_ended(transaction: ClientTransaction) -> None:
+        """64*T1 after the first 2xx to INVITE."""
+
+
+class IAKAProvider(Interface):
+    """Somebody's SIM, by which AKA challenges are answered (RFC 3310, RFC 4169)."""
+
+    def authenticate(rand: bytes, autn: bytes) -> object:
+        """Run the SIM on a challenge, 16 octets each.
+
+        Gives, or returns a Deferred of, an AKAResponse (RES, CK, IK), a SynchronizationFailure (AUTS), or
+        None when AUTN does not prove the network to be genuine.
+        """
