@@ -49,6 +49,7 @@ class Attempt:
     """
 
     __slots__ = (
+        "_cancel_sent",
         "_cancel_user",
         "_dispatcher",
         "_done",
@@ -83,6 +84,7 @@ class Attempt:
         self._target: Target | None = None
         self._too_large: Target | None = None
         self._cancel_user: IClientTransactionUser | None = None
+        self._cancel_sent = False
         self._done = False
 
     @property
@@ -189,6 +191,7 @@ class Attempt:
     def _send_cancel(self) -> None:
         transaction, user = self.transaction, self._cancel_user
         assert transaction is not None and user is not None
+        self._cancel_sent = True
         cancel = cancel_for(self.request)
         branch = transaction.key.partition(" ")[0]
         self._dispatcher.send_request(cancel, transaction.flow, user, branch)
@@ -207,8 +210,7 @@ class Attempt:
             if self._target is not None and status != 503:
                 self._locator.succeeded(self._target)
         if status < 200:
-            if self._cancel_user is not None and response.cseq.method == "INVITE" and not self._done:
-                self._done = True
+            if self._cancel_user is not None and not self._cancel_sent:
                 # RFC 3261 §9.1: the CANCEL waits until a provisional response has come.
                 self._send_cancel()
         elif status == 503 and self._cancel_user is None:

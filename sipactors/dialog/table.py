@@ -1,0 +1,60 @@
+"""All dialogs of one access point, found by their identifiers (RFC 3261 §12)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sipactors.dialog.dialog import Dialog
+    from sipactors.message import Request
+
+
+class DialogTable:
+    """Dialogs by Call-ID, local tag and remote tag."""
+
+    def __init__(self) -> None:
+        self._dialogs: dict[str, Dialog] = {}
+        self._waiting: dict[str, Dialog] = {}
+
+    def __len__(self) -> int:
+        return len(self._dialogs)
+
+    def __iter__(self) -> Iterator[Dialog]:
+        return iter(self._dialogs.values())
+
+    def add(self, dialog: Dialog) -> str:
+        """Be able to find a dialog whose tags are known; gives the key to remove it by."""
+        key = f"{dialog.call_id} {dialog.local_tag} {dialog.remote_tag}"
+        self._dialogs[key] = dialog
+        return key
+
+    def remove(self, key: str, dialog: Dialog) -> None:
+        """Forget a dialog, unless another has taken its place."""
+        if self._dialogs.get(key) is dialog:
+            del self._dialogs[key]
+
+    def find(self, request: Request) -> Dialog | None:
+        """The dialog that a request within a dialog belongs to.
+
+        RFC 3261 §12.2.2: the Call-ID, our tag in To and the peer's tag in From. One that waits for its
+        first answer is found by the first two (RFC 6665 §4.1.2.4: a NOTIFY may come before the 2xx).
+        """
+        call_id, local_tag = request.call_id, request.to_tag
+        dialog = self._dialogs.get(f"{call_id} {local_tag} {request.from_tag}")
+        if dialog is None and self._waiting:
+            return self._waiting.get(f"{call_id} {local_tag}")
+        return dialog
+
+    def wait(self, dialog: Dialog) -> None:
+        """Find a dialog by Call-ID and local tag only, until its first answer has come."""
+        self._waiting[f"{dialog.call_id} {dialog.local_tag}"] = dialog
+
+    def waited(self, dialog: Dialog) -> None:
+        """Undo wait; no error when it was not asked for."""
+        self._waiting.pop(f"{dialog.call_id} {dialog.local_tag}", None)
+
+    def by_tags(self, call_id: str, local_tag: str, remote_tag: str | None) -> Dialog | None:
+        """A dialog by its three identifiers, as Replaces and Join name one (RFC 3891 §3)."""
+        return self._dialogs.get(f"{call_id} {local_tag} {remote_tag}")
