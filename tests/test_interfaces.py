@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from everything import classes
 from zope.interface import Interface, implementedBy, implementer
 from zope.interface.exceptions import Invalid
 from zope.interface.interface import InterfaceClass, Method
 from zope.interface.verify import verifyClass
 
+from everything import classes
 from sipactors import interfaces
 
 INTERFACES = [thing for thing in vars(interfaces).values() if isinstance(thing, InterfaceClass)]

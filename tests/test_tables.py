@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from everything import classes
 
+from everything import classes
 from sipactors.actor import TERMINATED, Machine
 
 MACHINES = [cls for cls in classes() if issubclass(cls, Machine) and "TABLE" in vars(cls)]
