@@ -13,6 +13,26 @@ class Metrics:
     "Whole messages that came by any transport."
     messages_sent: int = 0
     "Messages given to any transport, retransmissions included."
+    messages_lost: int = 0
+    "Messages that a socket did not take: no room, no route, a closed connection."
+    foreign_responses: int = 0
+    "Responses whose topmost Via is not ours, dropped (RFC 3261 §18.1.2)."
+    pings_received: int = 0
+    "Keep-alives of peers: CRLF pings, STUN Binding requests."
+    icmp_errors: int = 0
+    "ICMP errors that came back for datagrams of ours."
+    connections_opened: int = 0
+    "Stream connections made, in either direction."
+    connections_refused: int = 0
+    "Stream connections that a limit did not allow."
+    idle_closed: int = 0
+    "Stream connections closed because they carried nothing for long."
+    slow_senders_closed: int = 0
+    "Stream connections closed because a message did not come, or not in time."
+    slow_readers_closed: int = 0
+    "Stream connections closed because the peer did not read."
+    framing_errors: int = 0
+    "Stream connections closed because they could not be cut into messages."
     malformed: int = 0
     "Messages from strangers that broke the grammar."
     retransmissions_received: int = 0

@@ -44,8 +44,7 @@ class Connections:
     def __iter__(self) -> Iterator[StreamFlow]:
         return iter(list(self._flows))
 
-    @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """True when no connection more may be made."""
         return len(self._flows) >= self._site.limits.max_connections
 
@@ -60,7 +59,7 @@ class Connections:
 
     def open(self, listener: StreamListener, peer: Address, name: str | None) -> StreamFlow:
         """Connect to a target. Raises TransportFailure when there are too many connections."""
-        if self.full:
+        if self.is_full():
             self._site.metrics.connections_refused += 1
             raise TransportFailure(f"{len(self._flows)} connections are open, there may be no more")
         target = (listener.transport, *peer, name)
@@ -73,16 +72,17 @@ class Connections:
         """Take a connection from a peer; None when that would be one too many."""
         site = self._site
         count = self._per_source.get(peer[0], 0)
-        if self.full or count >= site.limits.max_connections_per_source:
+        if self.is_full() or count >= site.limits.max_connections_per_source:
             site.metrics.connections_refused += 1
             return None
         flow = StreamFlow(listener, peer, self._ended, accepted=True)
         self._per_source[peer[0]] = count + 1
-        self._accepted[(listener.transport, *peer)] = flow
+        source = (listener.transport, *peer)
+        self._accepted[source] = flow
         self._add(flow)
         # A connection is for messages: the first one has to come, or at least a ping.
         flow.start_late()
-        if self.full:
+        if self.is_full():
             for each in self._listeners:
                 each.pause()
         return flow
@@ -121,8 +121,10 @@ class Connections:
             count = self._per_source.pop(flow.peer[0]) - 1
             if count:
                 self._per_source[flow.peer[0]] = count
-        elif self._opened.get(key := (*source, flow.name)) is flow:
-            del self._opened[(*source, flow.name)]
+        else:
+            target = (*source, flow.name)
+            if self._opened.get(target) is flow:
+                del self._opened[target]
         for each in self._listeners:
             each.resume()
         self._tell_when_empty()
