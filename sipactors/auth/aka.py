@@ -10,6 +10,7 @@ import base64
 import binascii
 import hmac
 from dataclasses import dataclass
+from functools import partial
 
 from sipactors.auth.digest import Algorithm, known_algorithm, new_hash
 from sipactors.errors import ArgumentError, MalformedMessage
@@ -63,7 +64,9 @@ class AKAChallenge:
         """Read a nonce. Raises MalformedMessage when it does not hold RAND and AUTN."""
         # RFC 3310 §3.2: the nonce is the base64 of RAND, AUTN and, optionally, some server data.
         try:
-            raw = base64.b64decode(nonce.encode("ascii") + b"=" * (-len(nonce) % 4), validate=True)
+            # The example of RFC 3310 §4 has padding that it should not have, others have none.
+            text = nonce.rstrip("=").encode("ascii")
+            raw = base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
         except (UnicodeEncodeError, binascii.Error):
             raise MalformedMessage(400, "AKA nonce: not base64") from None
         if len(raw) < RAND_LENGTH + AUTN_LENGTH:
@@ -127,4 +130,4 @@ def _aka(name: str) -> Algorithm:
 
 def _prf(alg: Algorithm, key: bytes, label: bytes) -> bytes:
     # RFC 4169 §2.1: the PRF is HMAC with the hash that makes the digest.
-    return hmac.new(key, label, lambda data=b"": new_hash(alg.base, data)).digest()
+    return hmac.new(key, label, partial(new_hash, alg.base)).digest()
