@@ -18,10 +18,14 @@ FLOORS: list[dict[str, str]] = [
         "message": """values grammar status uri address via fields credentials registry headers message build
             parser framing multipart"""
     },
-    {"sdp": "attributes media session offer_answer", "auth": "digest nonce"},
+    {
+        "sdp": """fields attributes grammar section media reading session streams answering negotiated
+            offer_answer""",
+        "auth": "digest nonce",
+    },
     {"": "dice metrics actor trace timers"},
     {
-        "transport": "flow tls udp stream websocket connections keepalive layer",
+        "transport": "flow description keepalive marking sockets udp stream connections tls websocket layer",
         "locating": "targets resolver locator",
     },
     {"transaction": "keys lanes invite_client client invite_server server dispatcher attempt"},

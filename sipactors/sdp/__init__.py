@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from sipactors.sdp.answer import answer, answer_to, audio_offer, new_origin, offer
-from sipactors.sdp.attributes import Attribute, Direction, Format
+from sipactors.sdp.answering import answer, answer_to, audio_offer, new_origin, offer
+from sipactors.sdp.attributes import Attribute, Direction, Format, fmtp_parameters
 from sipactors.sdp.fields import Bandwidth, Connection, Origin, Repeat, TimeDescription, ZoneAdjustment
 from sipactors.sdp.media import MediaDescription
+from sipactors.sdp.negotiated import NegotiatedFormat, NegotiatedStream, negotiate
+from sipactors.sdp.offer_answer import OfferAnswer, OfferAnswerState
 from sipactors.sdp.session import SessionDescription
 from sipactors.sdp.streams import LocalMedia
 
@@ -17,6 +19,10 @@ __all__ = [
     "Format",
     "LocalMedia",
     "MediaDescription",
+    "NegotiatedFormat",
+    "NegotiatedStream",
+    "OfferAnswer",
+    "OfferAnswerState",
     "Origin",
     "Repeat",
     "SessionDescription",
@@ -25,6 +31,8 @@ __all__ = [
     "answer",
     "answer_to",
     "audio_offer",
+    "fmtp_parameters",
+    "negotiate",
     "new_origin",
     "offer",
 ]

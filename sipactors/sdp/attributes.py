@@ -105,6 +105,9 @@ _IDENTITY: dict[str, dict[str, str]] = {
     "AMR-WB": {"octet-align": "0", "crc": "0", "interleaving": ""},
     "G7221": {"bitrate": ""},  # RFC 5577 §5
 }
+# Encodings whose offered parameters the answer repeats when we have none of our own: they tell which
+# format it is, or, as annexb=no of G.729 (RFC 7261 §3.1) and apt of rtx (RFC 4588 §8.6), bind both sides.
+REPEATED = frozenset({*_IDENTITY, "G729", "RED", "RTX"})
 _RTPMAP = re.compile(r"([!#-'*+\-.0-9A-Z^-~]+)/([0-9]{1,10})(?:/([!#-'*+\-.0-9A-Z^-~]+))?")
 
 
@@ -136,9 +139,9 @@ class Format:
 
     @classmethod
     def of(cls, text: str | Format) -> Format:
-        """The format that an application names. Raises ArgumentError."""
+        """The format that an application names, or a copy of the one it gives. Raises ArgumentError."""
         if isinstance(text, Format):
-            return text
+            return text.copy()
         try:
             result = cls.parse(text)
         except MalformedMessage as error:
@@ -147,6 +150,17 @@ class Format:
             # RFC 4733 §2.4.1: the events 0-15, the DTMF digits, are what absence means; saying so helps.
             result.fmtp = "0-15"
         return result
+
+    def copy(self) -> Format:
+        """A format that can be changed without changing this one."""
+        return Format(
+            self.encoding,
+            self.clock_rate,
+            self.channels,
+            self.payload_type,
+            self.fmtp,
+            list(self.feedback),
+        )
 
     @property
     def name(self) -> str:

@@ -58,13 +58,17 @@ def parse_media_line(value: str, *, strict: bool) -> tuple[str, int, int | None,
     if first > 65535:
         raise malformed("m", f"no such port: {quoted(port)}")
     ports_wanted = number(count, "m", "the number of ports") if slash else None
-    if strict:
-        if ports_wanted == 0:
-            raise malformed("m", "the number of ports is 0")
-        for token in (media, *protocol.split("/"), *formats):
-            if not TOKEN.fullmatch(token):
-                raise malformed("m", f"not a token: {quoted(token)}")
+    if ports_wanted == 0:
+        raise malformed("m", "the number of ports is 0")
+    for token in (media, *protocol.split("/"), *formats):
+        if not TOKEN.fullmatch(token):
+            raise malformed("m", f"not a token: {quoted(token)}")
     return media, first, ports_wanted, protocol, formats
+
+
+def positive(text: str) -> bool:
+    """True for a number above 0, whole or with a fraction (RFC 8866 §9: non-zero-int-or-real)."""
+    return _REAL.fullmatch(text) is not None and bool(text.strip("0."))
 
 
 def _version(value: str) -> None:
@@ -124,7 +128,7 @@ def _attribute(value: str) -> None:
         raise malformed("a", f"no value behind {quoted(name)}:")
     if name in DIRECTIONS and colon:
         raise malformed("a", f"{name} has a value")
-    if name in ("ptime", "maxptime", "framerate") and not (_REAL.fullmatch(rest) and rest.strip("0.")):
+    if name in ("ptime", "maxptime", "framerate") and not positive(rest):
         # RFC 8866 §6.4: ptime-value = non-zero-int-or-real.
         raise malformed(f"a={name} line", f"not a number above 0: {quoted(rest)}")
     if name == "rtpmap":

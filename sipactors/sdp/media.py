@@ -78,7 +78,7 @@ class MediaDescription(Section):
 
         A payload type that neither an rtpmap nor RFC 3551 explains is left out.
         """
-        names: dict[str, str] = dict(STATIC_FORMATS) if self.rtp else {}
+        names = dict(STATIC_FORMATS)
         parameters: dict[str, str] = {}
         feedback: dict[str, list[str]] = {}
         for line in self.lines:
@@ -94,14 +94,15 @@ class MediaDescription(Section):
                 feedback.setdefault(token, []).append(rest)
         result = []
         for token in dict.fromkeys(self.formats):
-            name = names.get(token) if self.rtp else token
-            if name is not None:
-                known = (
-                    Format.parse(name, payload_type=token) if self.rtp else Format(token, payload_type=token)
-                )
-                known.fmtp = parameters.get(token)
-                known.feedback = feedback.get(token, []) + feedback.get("*", [])
-                result.append(known)
+            if self.rtp:
+                if token not in names or not _payload_type(token):
+                    continue
+                known = Format.parse(names[token], payload_type=token)
+            else:
+                known = Format(token, payload_type=token)
+            known.fmtp = parameters.get(token)
+            known.feedback = feedback.get(token, []) + feedback.get("*", [])
+            result.append(known)
         return result
 
     def add_format(self, wanted: Format) -> None:
@@ -125,7 +126,7 @@ class MediaDescription(Section):
             (at for at in range(len(self.lines), 0, -1) if self.lines[at - 1].startswith(_OF_FORMAT)), None
         )
         if place is None:
-            place = next((at for at, line in enumerate(self.lines) if line[0] == "a"), len(self.lines))
+            place = next((at for at, line in enumerate(self.lines) if line.startswith("a=")), len(self.lines))
         self.lines[place:place] = [written(line) for line in lines]
         self.formats.append(token)
 
@@ -165,10 +166,15 @@ class MediaDescription(Section):
         """Refuse or remove the stream: port 0, one format for the grammar's sake, and its mid."""
         # RFC 3264 §6: To reject an offered stream, the port number in the answer MUST be set to zero.
         self.port, self.port_count = 0, None
-        if self.formats:
-            self.keep_formats(self.formats[:1])
+        if not self.formats:
+            self.formats = ["0"]
+        self.keep_formats(self.formats[:1])
         # Addresses, candidates and keys of a stream that is not are nobody's business any more.
         self.keep_lines(lambda line: line.startswith(("a=rtpmap:", "a=fmtp:", "a=mid:")))
+
+
+def _payload_type(token: str) -> bool:
+    return len(token) <= 3 and token.isascii() and token.isdigit() and int(token) <= 127
 
 
 def _readable(name: str) -> bool:

@@ -61,7 +61,7 @@ class SessionDescription(Section):
         return result
 
     def render(self) -> bytes:
-        """The document for the wire, each line ended by CRLF. Raises ArgumentError for what would break it."""
+        """The document for the wire, each line ended by CRLF. Raises ArgumentError for what breaks it."""
         lines = list(self.lines)
         for media in self.media:
             lines += media.render_lines()
@@ -170,11 +170,10 @@ class SessionDescription(Section):
         mine, theirs = self.origin, other.origin
         if not mine.same_session(theirs) or self.media != other.media:
             return False
-        if [line for line in self.lines if line[:2] != "o="] != [
-            line for line in other.lines if line[:2] != "o="
-        ]:
-            return False
-        return True
+        mine_without, theirs_without = (
+            [line for line in description.lines if not line.startswith("o=")] for description in (self, other)
+        )
+        return mine_without == theirs_without
 
     def follows(self, previous: SessionDescription) -> bool:
         """True when this differs from `previous`. Raises MalformedMessage for a broken version rule.

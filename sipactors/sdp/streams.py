@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from sipactors.errors import ArgumentError
-from sipactors.sdp.attributes import STATIC_FORMATS, Direction, Format
-from sipactors.sdp.fields import Connection
+from sipactors.sdp.attributes import REPEATED, STATIC_FORMATS, Direction, Format, fmtp_parameters
+from sipactors.sdp.fields import Bandwidth, Connection
+from sipactors.sdp.grammar import positive
 from sipactors.sdp.media import MediaDescription
 from sipactors.sdp.session import SessionDescription
 
@@ -39,7 +40,8 @@ class LocalMedia:
     "Milliseconds of media in a packet that we want; None repeats what is offered."
     attributes: Sequence[tuple[str, str | None]] = ()
     "Further a= lines, written untouched: ICE, DTLS, rtcp-mux, mid."
-    _numbers: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    bandwidths: Sequence[Bandwidth] = ()
+    "The b= lines."
 
     def __post_init__(self) -> None:
         if not 0 < self.port <= 65535:
@@ -68,12 +70,13 @@ class LocalMedia:
                 for attribute in media.attributes
                 if attribute.name not in _WRITTEN_ELSEWHERE
             ],
+            bandwidths=media.bandwidths,
         )
 
     @property
     def known_formats(self) -> list[Format]:
-        """The formats as Format objects."""
-        return [Format.of(wanted) for wanted in self.formats]
+        """The formats, each with its payload type as soon as an offer or an answer gave it one."""
+        return [wanted for wanted in self.formats if isinstance(wanted, Format)]
 
     @property
     def current_direction(self) -> Direction:
@@ -87,14 +90,14 @@ def serves(local: LocalMedia, offered: MediaDescription) -> bool:
     return (
         local.media.lower() == offered.media.lower()
         and local.protocol.upper() == offered.protocol.upper()
-        and bool(common_formats(offered, local))
+        and bool(_common(offered, local))
     )
 
 
-def common_formats(
-    offered: MediaDescription, local: LocalMedia, *, prefer: Preference = "offer", single: bool = False
-) -> list[Format]:
-    """The formats of both sides, with the offer's payload types and our parameters.
+def _common(
+    offered: MediaDescription, local: LocalMedia, prefer: Preference = "offer", single: bool = False
+) -> list[tuple[Format, Format]]:
+    """The formats of both sides, as the peer and as we say them.
 
     Empty when only telephone-event, comfort noise or their like are in common while a codec is wanted.
     `single` keeps the first codec only, and what goes along with it.
@@ -121,21 +124,20 @@ def common_formats(
         extra = [pair for pair in pairs if pair[0].auxiliary]
         # RFC 4733 §2.1: events go with a codec of the same clock rate; without one, with any.
         pairs = [codecs[0], *([pair for pair in extra if pair[0].clock_rate == rates] or extra)]
-    result = []
-    for wanted, ours in pairs:
-        # RFC 3264 §6.1: a codec referenced by a payload type number in the offer SHOULD keep that number.
-        fmtp = wanted.fmtp if ours.fmtp is None and not ours.auxiliary else ours.fmtp
-        result.append(
-            Format(
-                wanted.encoding,
-                wanted.clock_rate,
-                wanted.channels,
-                wanted.payload_type,
-                fmtp,
-                [entry for entry in ours.feedback if entry in wanted.feedback],
-            )
-        )
-    return result
+    kept = {wanted.payload_type for wanted, _ in pairs}
+    # RFC 4588 §8.6: apt names the payload type that is retransmitted; without that one rtx is nothing.
+    return [pair for pair in pairs if pair[0].encoding.upper() != "RTX" or _apt(pair[0]) in kept]
+
+
+def _answered(wanted: Format, ours: Format) -> Format:
+    """A format that both sides have, as the answer says it."""
+    fmtp = wanted.fmtp if ours.fmtp is None and wanted.encoding.upper() in REPEATED else ours.fmtp
+    feedback = [entry for entry in ours.feedback if entry in wanted.feedback]
+    return Format(wanted.encoding, wanted.clock_rate, wanted.channels, wanted.payload_type, fmtp, feedback)
+
+
+def _apt(format: Format) -> str | None:
+    return fmtp_parameters(format.fmtp or "").get("apt")
 
 
 def offer_media(local: LocalMedia, *, direction: Direction | None = None) -> MediaDescription:
@@ -143,22 +145,14 @@ def offer_media(local: LocalMedia, *, direction: Direction | None = None) -> Med
     result = MediaDescription([], local.media, local.port, local.protocol)
     if local.host is not None:
         result.connection = Connection.to(local.host)
-    rtp = result.rtp
-    formats = local.known_formats
-    taken = {format.payload_type for format in formats if format.payload_type}
-    taken.update(local._numbers.values())
-    for format in formats:
-        number: str | None = format.encoding
-        if rtp:
-            number = local._numbers.get(format.name.upper()) or format.payload_type
-            if number is None:
-                number = _free_number(format, taken)
-            # RFC 3264 §8.3.2: the mapping from a payload type number to a codec MUST NOT change.
-            local._numbers[format.name.upper()] = number
-            taken.add(number)
-        result.add_format(
-            Format(format.encoding, format.clock_rate, format.channels, number, format.fmtp, format.feedback)
-        )
+    result.bandwidths = list(local.bandwidths)
+    taken = {format.payload_type for format in local.known_formats}
+    for format in local.known_formats:
+        # RFC 3264 §8.3.2: the mapping from a payload type number to a codec MUST NOT change; so it is kept.
+        if format.payload_type is None or format.payload_type in result.formats:
+            format.payload_type = _free_number(format, taken) if result.rtp else format.encoding
+            taken.add(format.payload_type)
+        result.add_format(format)
     if local.ptime is not None:
         result.add_attribute("ptime", local.ptime)
     for name, value in local.attributes:
@@ -196,16 +190,19 @@ def answer_media(
     if connection is not None and connection.multicast:
         # RFC 3264 §6.2: for multicast, address, port and directionality MUST equal those of the offer.
         result.port, result.port_count = offered.port, offered.port_count
-        result.connection = connection
+        result.lines += [line for line in offered.lines if line.startswith("c=")] or [f"c={connection}"]
         direction = session.direction_of(offered)
     elif local.host is not None:
         result.connection = Connection.to(local.host)
-    for format in common_formats(offered, local, prefer=prefer, single=single):
-        result.add_format(format)
-        if format.payload_type is not None:
-            local._numbers.setdefault(format.name.upper(), format.payload_type)
-    ptime = local.ptime or offered.attribute("ptime")
-    if ptime:
+    result.bandwidths = list(local.bandwidths)
+    pairs = _common(offered, local, prefer, single)
+    for wanted, ours in reversed(pairs):
+        # RFC 3264 §6.1: a codec referenced by a payload type number in the offer SHOULD keep that number.
+        ours.payload_type = wanted.payload_type
+    for wanted, ours in pairs:
+        result.add_format(_answered(wanted, ours))
+    ptime = local.ptime or (offered.attribute("ptime") or "").strip()
+    if positive(ptime):
         result.add_attribute("ptime", ptime)
     names = {name for name, _ in local.attributes}
     mid = offered.attribute("mid")

@@ -24,23 +24,36 @@ AUDIO = ("PCMU/8000", "PCMA/8000", "telephone-event/8000")
 
 
 def new_origin(host: str, session_id: int, *, username: str = "-") -> Origin:
-    """The o= line of a new session. Raises ArgumentError for a session id that is no number of 1 to 19 digits."""
+    """The o= line of a new session. Raises ArgumentError for an id beyond 2**62-2."""
     # RFC 3264 §5: the session id and version MUST be representable with a 64 bit signed integer, and the
     # initial version MUST be less than (2**62)-1.
     if not 0 <= session_id < 2**62 - 1:
         raise ArgumentError(f"SDP o= line: not a session id: {session_id}")
+    if host.startswith("["):
+        raise ArgumentError(f"SDP o= line: an address has no brackets: {host}")
     return Origin(username, str(session_id), session_id, host, address_type(host))
 
 
-def offer(origin: Origin, media: Sequence[LocalMedia], *, name: str = "-") -> SessionDescription:
-    """An initial offer of these streams, received at the host of `origin` (RFC 3264 §5).
+def offer(
+    origin: Origin,
+    media: Sequence[LocalMedia],
+    *,
+    host: str | None = None,
+    name: str = "-",
+    attributes: Sequence[tuple[str, str | None]] = (),
+) -> SessionDescription:
+    """An initial offer of these streams (RFC 3264 §5).
 
-    Raises ArgumentError when something in it cannot be written.
+    Media is received at `host`, or else at the address of `origin`; `attributes` are further a= lines of
+    the session section, as `group`. Raises ArgumentError when something in it cannot be written.
     """
-    connection = Connection.to(origin.address)
-    return SessionDescription.create(
-        origin, name=name, connection=connection, media=[offer_media(local) for local in media]
+    streams = [offer_media(local) for local in media]
+    result = SessionDescription.create(
+        origin, name=name, connection=Connection.to(host or origin.address), media=streams
     )
+    for attribute, value in attributes:
+        result.add_attribute(attribute, value)
+    return result
 
 
 def assign(
@@ -75,7 +88,9 @@ def answer(
     slots: Sequence[LocalMedia | None] = (),
     prefer: Preference = "offer",
     single: bool = False,
+    host: str | None = None,
     name: str = "-",
+    attributes: Sequence[tuple[str, str | None]] = (),
 ) -> SessionDescription:
     """The answer to an offer (RFC 3264 §6): as many m= lines, in the same order, with what we have in common.
 
@@ -93,13 +108,15 @@ def answer(
         else:
             streams.append(answer_media(offered, stream, local, prefer=prefer, single=single))
     result = SessionDescription.create(
-        origin, name=name, connection=Connection.to(origin.address), media=streams
+        origin, name=name, connection=Connection.to(host or origin.address), media=streams
     )
     # RFC 3264 §6: The "t=" line in the answer MUST equal that of the offer.
-    times = [line for line in offered.lines if line[:2] in ("t=", "r=", "z=")]
+    times = [line for line in offered.lines if line.startswith(("t=", "r=", "z="))]
     if times:
         place = result.lines.index("t=0 0")
         result.lines[place : place + 1] = times
+    for attribute, value in attributes:
+        result.add_attribute(attribute, value)
     return result
 
 
@@ -119,12 +136,14 @@ def answer_to(
     """
     description = offered if isinstance(offered, SessionDescription) else SessionDescription.parse(offered)
     origin = new_origin(host, _session_id(session_id, description.render(), host, port))
-    local = [
-        LocalMedia(port, formats, protocol=stream.protocol)
-        for stream in description.media
-        if stream.media.lower() == "audio" and stream.protocol.upper() in ("RTP/AVP", "RTP/AVPF")
-    ]
-    return answer(description, local[:1], origin)
+    audio = LocalMedia(port, formats)
+    for stream in description.media:
+        # RTP/AVPF is RTP/AVP with earlier feedback (RFC 4585), which is a right and no duty.
+        if stream.protocol.upper() in ("RTP/AVP", "RTP/AVPF") and not stream.rejected:
+            audio.protocol = stream.protocol
+            if serves(audio, stream):
+                break
+    return answer(description, [audio], origin)
 
 
 def audio_offer(
