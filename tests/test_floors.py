@@ -15,8 +15,9 @@ PACKAGE = pathlib.Path(sipactors.__file__).parent
 FLOORS: list[dict[str, str]] = [
     {"": "errors settings interfaces"},
     {
-        "message": """values grammar status uri address via fields credentials registry headers message build
-            parser framing multipart"""
+        "message": """values grammar status uri_params sip_uri tel_uri uri address via cseq parameterized media
+            events timing reasons references identity fields credentials registry headers message build
+            parser framing multipart elements"""
     },
     {
         "sdp": """fields attributes grammar section media reading session streams answering negotiated

@@ -1,19 +1,20 @@
-"""Name and address: From, To, Contact, Route and all headers that hold a URI with parameters (RFC 3261 §20)."""
+"""Name and address: From, To, Contact, Route and all else that is a URI with parameters (RFC 3261 §20)."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final
 
 from sipactors.errors import ArgumentError, MalformedMessage
 from sipactors.message.grammar import check_number, is_host, read_number
-from sipactors.message.uri import URI, OtherURI, SIPURI, TelURI, parse_uri
+from sipactors.message.uri import SIPURI, URI, OtherURI, TelURI, parse_uri
 from sipactors.message.values import (
     QUOTED,
     TOKEN,
     Parameters,
     ParametersLike,
     check_text,
+    is_token,
     quote,
     read_parameters,
     unquote,
@@ -24,13 +25,12 @@ from sipactors.message.values import (
 # piece by piece, and is judged there.
 _usual = re.compile(
     r"""(?:("[^"\\\x00-\x1F\x7F]*"|[A-Za-z0-9\-.!%*_+`'~]+)[ ]?)?"""
-    r"""<(sips?:(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]+@)?([A-Za-z0-9.\-]+)(?::[1-9][0-9]{0,3})?"""
+    r"""<(sips?:(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]+@)?([A-Za-z0-9.\-]+)(?::(?:[1-5][0-9]{4}|[1-9][0-9]{0,3}))?"""
     r"""(?:;[A-Za-z0-9\-_.!~*'+]+(?:=[A-Za-z0-9\-_.!~*'+]+)?)?)>"""
     r"""(;[A-Za-z0-9\-.!%*_+`'~]+(?:=[A-Za-z0-9\-.!%*_+`'~]+)?)?\Z"""
 )
-_name = re.compile(rf"[ \t]*({QUOTED}|{TOKEN}(?:[ \t]+{TOKEN})*|)[ \t]*<([^<>]*)>")
+_name = re.compile(rf"({QUOTED}|{TOKEN}(?:[ \t]+{TOKEN})*|)[ \t]*<([^<>]*)>")
 _plain_name = re.compile(rf"{TOKEN}(?:[ ]{TOKEN})*\Z")
-_tag = re.compile(r";[ \t]*tag[ \t]*=", re.IGNORECASE)
 _q = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
 _new = object.__new__
 
@@ -51,7 +51,9 @@ class Address:
     _params: Parameters | None
     _params_text: str
 
-    def __init__(self, uri: URI | str, display_name: str | None = None, params: ParametersLike = None) -> None:
+    def __init__(
+        self, uri: URI | str, display_name: str | None = None, params: ParametersLike = None
+    ) -> None:
         self.uri = uri
         self.display_name = display_name
         self._params = Parameters(params)
@@ -77,7 +79,8 @@ class Address:
 
     def _read(self, text: str) -> None:
         self._params_text = ""
-        if text.strip(" \t") == "*":
+        text = text.strip(" \t")
+        if text == "*":
             self._name = self._uri = None
             self._uri_text = "*"
             self._params = Parameters()
@@ -86,11 +89,10 @@ class Address:
         if found is not None:
             self._name, uri = found[1] or None, found[2]
             at = found.end()
-        elif "<" in text.partition('"')[0] or text.lstrip(" \t")[:1] == '"':
+        elif text[:1] == '"' or "<" in text.partition('"')[0]:
             raise MalformedMessage(400, "a display name or <> that does not parse")
         else:
             self._name = None
-            text = text.strip(" \t")
             # RFC 3261 §20: if the URI is not enclosed in angle brackets, any semicolon-delimited parameters
             # are header-parameters, not URI parameters.
             uri, semicolon, _ = text.partition(";")
@@ -188,13 +190,9 @@ class Address:
 
     @property
     def q(self) -> float | None:
-        """The preference of a Contact, 0 to 1, or None. MalformedMessage(400) when it is none of these."""
+        """The preference of a Contact, 0 to 1; None when it is absent or no such number."""
         text = self.params.get("q")
-        if text is None:
-            return None
-        if not _q.match(text):
-            raise MalformedMessage(400, "q is not a number of 0 to 1")
-        return float(text)
+        return float(text) if text is not None and _q.match(text) else None
 
     @q.setter
     def q(self, q: float | None) -> None:
@@ -253,9 +251,37 @@ STAR: Final = Address("*")
 "The Contact that removes all bindings of an address-of-record; not to be changed."
 
 
-def read_address(text: str) -> Any:
+def read_address(text: str) -> Address:
     """See Address.parse; refuses the "*" that only Contact may hold."""
     address = Address.parse(text)
-    if address.is_star:
+    if address._uri_text == "*" and address.is_star:
         raise MalformedMessage(400, "* stands in Contact only")
+    return address
+
+
+def read_party(text: str) -> Address:
+    """The address of From or To, whose tag is a token when there is one (RFC 3261 §19.3)."""
+    address = read_address(text)
+    if address._params is not None and "tag" in address._params:
+        tag = address._params.raw("tag")
+        if tag is None or not is_token(tag):
+            raise MalformedMessage(400, "tag is not a token")
+    elif address._params_text.lower() == ";tag":
+        raise MalformedMessage(400, "tag is not a token")
+    return address
+
+
+def read_contact(text: str) -> Address:
+    """One Contact, whose q is a qvalue when there is one (RFC 3261 §20.10)."""
+    address = Address.parse(text)
+    if (address._params or address._params_text) and "q" in address.params and address.q is None:
+        raise MalformedMessage(400, "q is not a number of 0 to 1")
+    return address
+
+
+def read_name_addr(text: str) -> Address:
+    """An address that has to stand in <>, as in Route, Record-Route and Path (RFC 3261 §20.34)."""
+    address = read_address(text)
+    if "<" not in text:
+        raise MalformedMessage(400, "a URI that is not enclosed in <>")
     return address

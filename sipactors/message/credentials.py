@@ -34,7 +34,21 @@ class AuthParameters(Parameters):
 
     # RFC 7616 §3.3, §3.4: these MUST be quoted; stale, algorithm, nc, and qop in credentials MUST NOT be.
     _quoted: ClassVar[frozenset[str]] = frozenset(
-        "realm domain nonce opaque username uri response cnonce nextnonce rspauth auts ik ck".split()
+        [
+            "realm",
+            "domain",
+            "nonce",
+            "opaque",
+            "username",
+            "uri",
+            "response",
+            "cnonce",
+            "nextnonce",
+            "rspauth",
+            "auts",
+            "ik",
+            "ck",
+        ]
     )
 
     @classmethod

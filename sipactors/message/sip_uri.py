@@ -127,7 +127,7 @@ class SIPURI:
         return "ob" in self.params
 
     def replace(self, **changes: Any) -> SIPURI:
-        """A URI like this one but for the given parts: user, host, port, password, params, headers, scheme."""
+        """A URI like this one with other user, host, port, password, params, headers or scheme."""
         other = self._copy()
         parts: dict[str, Any] = {"user": "", "password": None, "host": "localhost"}
         for name, value in changes.items():

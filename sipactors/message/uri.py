@@ -25,6 +25,10 @@ class OtherURI:
 
     __slots__ = ("rest", "scheme")
 
+    scheme: str
+    "The scheme in lower case."
+    rest: str
+
     def __init__(self, scheme: str, rest: str) -> None:
         if not _scheme.match(scheme):
             raise ArgumentError(f"URI: not a scheme: {scheme!r}")
@@ -54,7 +58,9 @@ class OtherURI:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, OtherURI):
             return NotImplemented
-        return self.scheme == other.scheme and grammar.normal_escapes(self.rest) == grammar.normal_escapes(other.rest)
+        return self.scheme == other.scheme and grammar.normal_escapes(self.rest) == grammar.normal_escapes(
+            other.rest
+        )
 
     def __hash__(self) -> int:
         return hash((self.scheme, grammar.normal_escapes(self.rest)))

@@ -1,4 +1,4 @@
-"""Tokens, quoted strings, comma lists and parameters: what every SIP header value is made of (RFC 3261 §25.1).
+"""Tokens, quoted strings, comma lists and parameters: what SIP header values are made of (RFC 3261 §25.1).
 
 Every reader here takes time in proportion to the length of its text, whatever a stranger put into it.
 """
@@ -256,9 +256,7 @@ class Parameters:
     def common_match(self, other: Parameters) -> bool:
         """Whether every parameter that stands in both means the same in both."""
         rows = other._rows
-        return all(
-            self._same_value(row[1], rows[key][1]) for key, row in self._rows.items() if key in rows
-        )
+        return all(self._same_value(row[1], rows[key][1]) for key, row in self._rows.items() if key in rows)
 
     def _same_value(self, one: str | None, other: str | None) -> bool:
         return same_value(one, other)

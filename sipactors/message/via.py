@@ -18,14 +18,15 @@ from sipactors.message.grammar import (
 )
 from sipactors.message.values import TOKEN, Parameters, ParametersLike, check_token, read_parameters
 
-# The usual form in one match: branch, and no parameter but rport and received around it. What does not
-# match is read piece by piece, and is judged there.
+# The usual form in one match: branch, and no parameter but rport before or after it. What does not match is
+# read piece by piece, and is judged there.
 _usual = re.compile(
-    r"SIP/2\.0/([A-Z]+) ([A-Za-z0-9.\-]+)(?::([1-9][0-9]{0,3}))?"
-    r"((?:;rport)?;branch=([A-Za-z0-9\-.!%*_+`'~]+)(?:;received=[0-9A-Za-z.\-]+)?)\Z"
+    rf"SIP/2\.0/([A-Z]+) ([A-Za-z0-9.\-]+)(?::([1-5][0-9]{{4}}|[1-9][0-9]{{0,3}}))?"
+    rf"(;rport;branch={TOKEN}|;branch={TOKEN}(?:;rport)?|)\Z"
 )
 _start = re.compile(
-    rf"[ \t]*({TOKEN})[ \t]*/[ \t]*({TOKEN})[ \t]*/[ \t]*({TOKEN})[ \t]+([^ \t;,]+(?:[ \t]*:[ \t]*[0-9]+)?)"
+    rf"({TOKEN})[ \t]*/[ \t]*({TOKEN})[ \t]*/[ \t]*({TOKEN})[ \t]+"
+    r"((?:\[[0-9A-Fa-f:.]*\]|[A-Za-z0-9._\-]+)(?:[ \t]*:[ \t]*[0-9]+)?)"
 )
 _new = object.__new__
 
@@ -38,7 +39,7 @@ class Via:
     parameters, and all values equal. Parts that cannot stand in a header raise ArgumentError.
     """
 
-    __slots__ = ("_branch", "_params", "_params_text", "host", "port", "protocol", "transport")
+    __slots__ = ("_params", "_params_text", "host", "port", "protocol", "transport")
 
     transport: str
     "The transport in capitals: UDP, TCP, TLS, WS, WSS or another."
@@ -46,7 +47,6 @@ class Via:
     port: int | None
     protocol: str
     'Name and version, "SIP/2.0".'
-    _branch: str | None
     _params: Parameters | None
     _params_text: str
 
@@ -58,7 +58,6 @@ class Via:
         self.host = check_host(host)
         self.port = check_port(port)
         self._params = Parameters(params)
-        self._branch = None
         self._params_text = ""
 
     @classmethod
@@ -67,8 +66,9 @@ class Via:
         via: Via = _new(cls)
         found = _usual.match(text)
         if found is not None:
-            via.transport, host, port, via._params_text, via._branch = found.groups()
+            via.transport, host, port, params = found.groups()
             if is_host(host):
+                via._params_text = params
                 via.host = host
                 via.protocol = "SIP/2.0"
                 via.port = int(port) if port else None
@@ -78,6 +78,7 @@ class Via:
         return via
 
     def _read(self, text: str) -> None:
+        text = text.strip(" \t")
         found = _start.match(text)
         if found is None:
             raise MalformedMessage(400, "protocol or sent-by that does not parse")
@@ -85,7 +86,6 @@ class Via:
         self.protocol = f"{name.upper()}/{version}"
         self.transport = transport.upper()
         self.host, self.port = read_host_port(sent_by)
-        self._branch = None
         self._params_text = ""
         params = self._params = read_parameters(text, found.end())
         self._check(params)
@@ -95,8 +95,11 @@ class Via:
             raise MalformedMessage(400, "branch without a value")
         if "received" in params and not _is_address(params.get("received")):
             raise MalformedMessage(400, "received is not an address")
-        if "ttl" in params and read_number(params.get("ttl") or "", 255) > 255:
-            raise MalformedMessage(400, "ttl out of range")
+        if "ttl" in params:
+            # RFC 3261 §25.1: ttl = 1*3DIGIT ; 0 to 255
+            read_number(params.get("ttl") or "", 255)
+        if "maddr" in params and not _is_address(params.get("maddr")):
+            raise MalformedMessage(400, "maddr is not a host")
         port = params.raw("rport")
         if port is not None:
             read_number(port, 65535)
@@ -112,15 +115,17 @@ class Via:
     @property
     def branch(self) -> str | None:
         """The transaction's id, or None (RFC 2543)."""
-        return self._branch if self._params is None else self._params.get("branch")
+        if self._params is not None:
+            return self._params.get("branch")
+        text = self._params_text
+        if text[:8] == ";branch=":
+            return text[8:-6] if text[-6:] == ";rport" else text[8:]
+        return text[14:] or None
 
     @property
     def received(self) -> str | None:
         """The address the request came from, without brackets, or None when the sent-by told it."""
-        if self._params is None and "received" not in self._params_text:
-            return None
-        value = self.params.get("received")
-        return value[1:-1] if value is not None and value[:1] == "[" else value
+        return self._address("received")
 
     @received.setter
     def received(self, address: str | None) -> None:
@@ -133,7 +138,8 @@ class Via:
     def rport(self) -> int | bool | None:
         """RFC 3581: the port the request came from, True when it is asked for, None when it is not."""
         if self._params is None:
-            return True if ";rport" in self._params_text else None
+            text = self._params_text
+            return True if text[:7] == ";rport;" or text[-6:] == ";rport" else None
         if "rport" not in self._params:
             return None
         value = self._params.get("rport")
@@ -149,8 +155,7 @@ class Via:
     @property
     def maddr(self) -> str | None:
         """The address to answer to instead, without brackets, or None."""
-        value = self.params.get("maddr") if self._params is not None else None
-        return value[1:-1] if value is not None and value[:1] == "[" else value
+        return self._address("maddr")
 
     @property
     def ttl(self) -> int | None:
@@ -165,6 +170,10 @@ class Via:
         else:
             self.params["ttl"] = check_number(ttl, "Via ttl", 255)
 
+    def _address(self, name: str) -> str | None:
+        value = None if self._params is None else self._params.get(name)
+        return value[1:-1] if value is not None and value[:1] == "[" else value
+
     @property
     def sent_by(self) -> str:
         """host or host:port, the host in lower case, an IPv6 address in brackets."""
@@ -178,7 +187,6 @@ class Via:
         other.transport = self.transport
         other.host = self.host
         other.port = self.port
-        other._branch = self._branch
         other._params = None if self._params is None else self._params.copy()
         other._params_text = self._params_text
         return other
@@ -208,5 +216,3 @@ def _is_address(text: str | None) -> bool:
     if not text:
         return False
     return is_ipv6(text[1:-1]) if text[:1] == "[" else is_host(text)
-
-
