@@ -15,9 +15,9 @@ PACKAGE = pathlib.Path(sipactors.__file__).parent
 FLOORS: list[dict[str, str]] = [
     {"": "errors settings interfaces"},
     {
-        "message": """values grammar status uri_params sip_uri tel_uri uri address via cseq parameterized media
-            events timing reasons references identity fields credentials registry headers message build
-            parser framing multipart elements"""
+        "message": """values grammar status uri_params sip_uri tel_uri uri address via cseq parameterized
+            media events timing reasons references identity fields credentials registry headers message
+            build parser framing multipart elements"""
     },
     {
         "sdp": """fields attributes grammar section media reading session streams answering negotiated
@@ -27,7 +27,7 @@ FLOORS: list[dict[str, str]] = [
     {"": "dice metrics actor trace timers"},
     {
         "transport": "flow description keepalive marking sockets udp stream connections tls websocket layer",
-        "locating": "targets resolver locator",
+        "locating": "records targets resolver cache failures locator",
     },
     {"transaction": "keys lanes invite_client client invite_server server dispatcher attempt"},
     {"dialog": "dialog table usage offer reliable session_timer invite subscribe notify refer"},
