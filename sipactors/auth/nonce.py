@@ -19,10 +19,10 @@ from sipactors.auth.digest import Random, octets
 from sipactors.errors import ArgumentError
 
 _DATE = 8
-_DICE = 8
+_DICE = 9
 _SIGNATURE = 16
 _LENGTH = 44
-"Characters of a nonce: 32 octets in base64."
+"Characters of a nonce: 33 octets in base64, so that no bit is left over and a nonce has one spelling."
 
 
 class Freshness(enum.Enum):

@@ -45,7 +45,7 @@ def test_only_the_own_signature_for_the_own_realm_counts() -> None:
     assert twin.freshness(nonce) is Freshness.FRESH
     assert other_realm.freshness(nonce) is Freshness.FOREIGN
     assert other_secret.freshness(nonce) is Freshness.FOREIGN
-    for at in range(len(nonce) - 1):
+    for at in range(len(nonce)):
         forged = nonce[:at] + ("B" if nonce[at] == "A" else "A") + nonce[at + 1 :]
         assert mint.freshness(forged) is Freshness.FOREIGN
     for forged in ("", nonce[:-4], nonce[:-1] + "\u00e9", "\n" * 44, nonce + "AAAA"):
