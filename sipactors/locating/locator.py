@@ -26,12 +26,11 @@ from sipactors.locating.targets import (
     supported,
     wanted_transport,
 )
-from sipactors.message.uri import SIPURI
+from sipactors.message import SIPURI
 from sipactors.settings import Locating
 
 if TYPE_CHECKING:
-    from sipactors.message.uri import URI
-    from sipactors.message.via import Via
+    from sipactors.message import URI, Via
 
 Records = list[Any] | Deferred[Found]
 "What is known of one question, or will be."
@@ -225,8 +224,12 @@ class _Search:
             while True:
                 questions = self._plan.send(answers)
                 asked = [locator._ask(question, self._reasons) for question in questions]
-                if not self._hurried and any(isinstance(answer, Deferred) for answer in asked):
+                later = [answer for answer in asked if isinstance(answer, Deferred)]
+                if later and not self._hurried:
                     return self.wait(asked)
+                for answer in later:
+                    # It will be known the next time; nobody waits for it now.
+                    answer.addErrback(lambda failure: None)
                 answers = _known(asked)
         except StopIteration as end:
             self.end(locator.failures.sorted(end.value, self._prefer))

@@ -1,4 +1,4 @@
-"""The rules of RFC 3263, table by table: a URI, a zone, what the access point has -> the targets, in order."""
+"""The rules of RFC 3263 as tables: a URI, a zone, what the access point has -> the targets in order."""
 
 from __future__ import annotations
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import globalLogPublisher
 from zope.interface import implementer
 from zope.interface.verify import verifyClass, verifyObject
 
@@ -219,7 +221,9 @@ def test_after_the_deadline_only_answers_at_hand_count() -> None:
     assert isinstance(outcome.error, ResolvingFailure)
     # The questions that were asked on the way are answered, and known the next time.
     world.clock.advance(0.3)
-    assert Question("SRV", "_sip._udp.example.com") in world.zone.asked
+    assert world.resolver.find(Question("SRV", "_sip._udp.example.com")) == Answer(
+        ZONE["_sip._udp.example.com"], 300
+    )
 
 
 def test_a_failed_question_is_not_repeated_at_once() -> None:
@@ -349,3 +353,25 @@ def test_a_fault_of_a_resolver_leaves_nobody_waiting() -> None:
     clock.advance(1)
     assert isinstance(outcome.error, ResolvingFailure)
     assert clock.getDelayedCalls() == []
+
+
+def test_nobody_is_left_with_an_unhandled_failure() -> None:
+    """A question that a search in a hurry does not wait for fails in silence, and not in the log."""
+    settings = Locating(deadline=1, query_timeout=3)
+    world = World(silent=list(ZONE), settings=settings)
+    outcome = Outcome(world.locate())
+    logged: list[Any] = []
+
+    def observe(event: Any) -> None:
+        if event.get("log_failure") is not None:
+            logged.append(event)
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        world.clock.advance(10)
+        world.resolver.close()
+        gc.collect()
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    assert isinstance(outcome.error, ResolvingFailure)
+    assert logged == []
