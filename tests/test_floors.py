@@ -22,7 +22,7 @@ FLOORS: list[dict[str, str]] = [
     {
         "sdp": """fields attributes grammar section media reading session streams answering negotiated
             offer_answer""",
-        "auth": "digest nonce",
+        "auth": "digest nonce aka challenges session outcomes verifier",
     },
     {"": "dice metrics actor trace timers"},
     {
