@@ -116,8 +116,11 @@ class Hold(Rule):
     def discard(self, *packets: Packet) -> None:
         """Let these packets (without arguments: all of them) never arrive; the rule goes on."""
         for packet in packets or tuple(self.packets):
-            self._take(packet)
+            proceed = self._take(packet)
             packet.fate = "dropped"
+            if packet.transport == "TCP":
+                # Its stream goes on behind it, without these bytes.
+                proceed(packet)
 
     def _take(self, packet: Packet) -> Proceed:
         proceed = self._proceed.pop(id(packet), None)

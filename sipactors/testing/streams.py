@@ -77,6 +77,9 @@ class Stream(WritingSide):
                 self._end_arrived()
                 return
             data = packet.data
+            if packet.fate == "dropped":
+                self.far_end._was_read(len(data))
+                continue
             packet.fate = "delivered"
             if self.far_end.link.coalesce:
                 data = self._join(data)
@@ -92,6 +95,8 @@ class Stream(WritingSide):
         incoming = self._incoming
         parts = [data]
         while incoming and incoming[0].arrived and (packet := incoming[0].packet) is not None:
+            if packet.fate == "dropped":
+                break
             packet.fate = "delivered"
             parts.append(packet.data)
             incoming.popleft()
