@@ -147,11 +147,13 @@ class Headers:
         typed = self._typed
         if name in typed:
             return typed[name]
-        key = canonical(name)
-        if key in typed:
-            return typed[key]
-        rows = self._rows.get(key)
-        header = HEADERS.get(key)
+        header = HEADERS.get(name)
+        if header is None:
+            name = canonical(name)
+            header = HEADERS.get(name)
+            if name in typed:
+                return typed[name]
+        rows = self._rows.get(name)
         if header is None:
             return rows[:] if rows else []
         if not rows:
@@ -172,9 +174,8 @@ class Headers:
             else:
                 value = parse(rows[0])
         except MalformedMessage as error:
-            what = error.what if error.what.startswith(key) else f"{key}: {error.what}"
-            raise MalformedMessage(error.status, what, self) from None
-        typed[key] = value
+            raise MalformedMessage(error.status, f"{name}: {error.what}", self) from None
+        typed[name] = value
         return value
 
     def _key(self, name: str) -> str:

@@ -89,22 +89,36 @@ class Message(Headers):
     @property
     def from_(self) -> Address:
         """From. Raises MalformedMessage when it is missing, as `to`, `call_id` and `cseq` do."""
-        return self._typed.get("From") or self._required("From")  # type: ignore[no-any-return]
+        return self._typed.get("From") or self._once("From")  # type: ignore[no-any-return]
 
     @property
     def to(self) -> Address:
         """To."""
-        return self._typed.get("To") or self._required("To")  # type: ignore[no-any-return]
+        return self._typed.get("To") or self._once("To")  # type: ignore[no-any-return]
 
     @property
     def call_id(self) -> str:
         """Call-ID, as it stands."""
-        return self._typed.get("Call-ID") or self._required("Call-ID")  # type: ignore[no-any-return]
+        return self._typed.get("Call-ID") or self._once("Call-ID")  # type: ignore[no-any-return]
 
     @property
     def cseq(self) -> CSeq:
         """CSeq."""
-        return self._typed.get("CSeq") or self._required("CSeq")  # type: ignore[no-any-return]
+        return self._typed.get("CSeq") or self._once("CSeq")  # type: ignore[no-any-return]
+
+    def _once(self, key: str) -> Any:
+        """Read a header that every message holds once."""
+        rows = self._rows.get(key)
+        # RFC 3261 §8.1.1: a valid request holds To, From, CSeq, Call-ID, Max-Forwards and Via.
+        if rows is None:
+            raise MalformedMessage(400, f"{key}: missing", self)
+        if len(rows) > 1:
+            raise MalformedMessage(400, f"{key}: stands more than once", self)
+        try:
+            value = self._typed[key] = HEADERS[key].parse(rows[0])
+        except MalformedMessage as error:
+            raise MalformedMessage(error.status, f"{key}: {error.what}", self) from None
+        return value
 
     @property
     def from_tag(self) -> str | None:
@@ -160,13 +174,6 @@ class Message(Headers):
     def content_type(self) -> MediaType | None:
         """Content-Type, or None."""
         return self.typed("Content-Type")  # type: ignore[no-any-return]
-
-    def _required(self, name: str) -> Any:
-        value = self.typed(name)
-        if value is None:
-            # RFC 3261 §8.1.1: a request must hold To, From, CSeq, Call-ID, Max-Forwards and Via.
-            raise MalformedMessage(400, f"{name}: missing", self)
-        return value
 
     def set_body(self, body: bytes, content_type: object = None) -> None:
         """Replace the body and its Content-Type (None: no Content-Type, for an empty body)."""

@@ -16,10 +16,13 @@ DEFAULT = Limits()
 # RFC 3261 §7.3.1: a line that starts with SP or HT continues the line before it; the line break and the
 # white space after it are one SP.
 _FOLD = re.compile(r"\r\n[ \t]+")
+_LINE_BREAKS = re.compile(rb"\A(?:\r\n)+")
 _UNSAFE = re.compile(r"[\r\n\0]")
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
+# Methods that need no look at their letters: the IANA registry's.
 _METHODS = frozenset(
-    "INVITE ACK BYE CANCEL REGISTER OPTIONS PRACK SUBSCRIBE NOTIFY PUBLISH INFO REFER MESSAGE UPDATE".split()
+    ["INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "PRACK", "SUBSCRIBE", "NOTIFY", "PUBLISH"]
+    + ["INFO", "REFER", "MESSAGE", "UPDATE"]
 )
 # The spellings of known header names that are usual; any other goes by `canonical`.
 _KNOWN = {spelled: key for spelled, key in KEYS.items() if key in HEADERS}
@@ -38,22 +41,22 @@ def parse(data: bytes, limits: Limits = DEFAULT) -> Request | Response:
     if len(data) > limits.max_message_size:
         partial = _partial(data[: limits.max_message_size], limits)
         raise MalformedMessage(513, f"message larger than {limits.max_message_size} bytes", partial)
-    if data[:1] in (b"\r", b"\n"):
-        # RFC 3261 §7.5: implementations SHOULD ignore any CRLF appearing before the start-line.
-        data = data.lstrip(b"\r\n")
     head, end, body = data.partition(b"\r\n\r\n")
+    if head[:1] < b"!" and data[:2] == b"\r\n":
+        # RFC 3261 §7.5: implementations SHOULD ignore any CRLF appearing before the start-line.
+        head, end, body = _LINE_BREAKS.sub(b"", data, 1).partition(b"\r\n\r\n")
     if not end:
         raise MalformedMessage(400, "no empty line after the header fields", _partial(data, limits))
     message = read_head(head, limits)
     lengths = message._rows.get("Content-Length")
     if lengths is not None:
         length = content_length(message, lengths)
-        if length < len(body):
+        if length != len(body):
+            # RFC 3261 §18.3: a packet that ends before the end of the body is an error; a request gets 400.
+            if length > len(body):
+                raise MalformedMessage(400, "Content-Length: larger than the message", message)
             # RFC 3261 §18.3: bytes of the packet beyond the end of the body MUST be discarded.
             body = body[:length]
-        elif length > len(body):
-            # RFC 3261 §18.3: a packet that ends before the end of the body is an error; a request gets 400.
-            raise MalformedMessage(400, "Content-Length: larger than the message", message)
     message.body = body
     return message
 
@@ -67,7 +70,10 @@ def content_length(message: Message, rows: list[str]) -> int:
     # RFC 3261 §20.14: any Content-Length greater than or equal to zero is valid.
     if not (text.isdigit() and text.isascii()):
         raise MalformedMessage(400, "Content-Length: not a number", message)
-    if len(text) > 10 and len(text := text.lstrip("0") or "0") > 10:
+    if len(text) < 10:
+        return int(text)
+    text = text.lstrip("0") or "0"
+    if len(text) > 10:
         raise MalformedMessage(400, "Content-Length: too large", message)
     return int(text)
 
@@ -90,35 +96,32 @@ def read_head(head: bytes, limits: Limits = DEFAULT) -> Request | Response:
         lines, fault = _checked(text, limits)
     else:
         fault = None
-    return _read_lines(lines, fault) or _read_lines(*_checked(text, limits))  # type: ignore[return-value]
 
-
-def _read_lines(lines: list[str], fault: MalformedMessage | None) -> Request | Response | None:
-    """Make a message of unfolded lines; None when they turn out to be folded.
-
-    `fault` is what is wrong with them already: it is raised with the message that they make.
-    """
     rows: dict[str, list[str]] = {}
     spelled: dict[str, str] | None = None
+    known = _KNOWN
     each = iter(lines)
     start = next(each)
     for line in each:
         name, colon, value = line.partition(":")
-        key = _KNOWN.get(name)
-        if key is None or not colon:
+        try:
+            key = known[name]
+        except KeyError:
             if name[:1] in (" ", "\t"):
-                return None
+                return read_head(_FOLD.sub(" ", text).encode("utf-8", "surrogateescape"), limits)
             # RFC 3261 §25.1: HCOLON = *( SP / HTAB ) ":" SWS
             name = name.rstrip(" \t")
-            if not colon or not TOKEN.fullmatch(name):
-                fault = fault or MalformedMessage(400, f"not a header field: {line[:60]!r}")
-                continue
             key = canonical(name)
             if key not in HEADERS:
-                if spelled is None:
-                    spelled = {}
-                spelled.setdefault(key, name)
-        if key in rows:
+                if not TOKEN.fullmatch(name):
+                    colon = ""
+                elif spelled is None:
+                    spelled = {key: name}
+                else:
+                    spelled.setdefault(key, name)
+        if not colon:
+            fault = fault or MalformedMessage(400, f"not a header field: {line[:60]!r}")
+        elif key in rows:
             rows[key].append(value.strip(" \t"))
         else:
             rows[key] = [value.strip(" \t")]
@@ -145,7 +148,7 @@ def _read_lines(lines: list[str], fault: MalformedMessage | None) -> Request | R
     if fault is not None:
         fault.message = message
         raise fault
-    return message
+    return message  # type: ignore[return-value]
 
 
 def _read_start(start: str) -> tuple[Request | Response | None, MalformedMessage | None]:
