@@ -15,9 +15,9 @@ PACKAGE = pathlib.Path(sipactors.__file__).parent
 FLOORS: list[dict[str, str]] = [
     {"": "errors settings interfaces"},
     {
-        "message": """values grammar status uri_params sip_uri tel_uri uri address via cseq parameterized
-            media events timing reasons references identity fields credentials registry headers message
-            build parser framing multipart elements"""
+        "message": """values grammar status uri_params sip_uri tel_uri uri address via cseq parameterized media
+            events timing reasons references identity fields credentials registry headers message
+            build parser framing elements"""
     },
     {
         "sdp": """fields attributes grammar section media reading session streams answering negotiated
@@ -26,14 +26,14 @@ FLOORS: list[dict[str, str]] = [
     },
     {"": "dice metrics actor trace timers"},
     {
-        "transport": "flow description keepalive marking sockets udp stream connections tls websocket layer",
+        "transport": "flow description keepalive marking sockets udp stream connections layer",
         "locating": "records targets resolver cache failures locator",
     },
     {"transaction": "keys lanes invite_client client invite_server server dispatcher attempt"},
-    {"dialog": "dialog table usage offer reliable session_timer invite subscribe notify refer"},
+    {"dialog": "dialog table usage acceptance inviting invite"},
     {
         "client": """elements security capabilities profile transactions refresh digest registration routing
-            stack client connection profile_registry"""
+            stack client connection profile_registry inspection"""
     },
     {
         "ua": "account call subscription messaging transfer agent",
@@ -93,11 +93,11 @@ def faults(module: str, source: str) -> Iterator[str]:
 
 def test_every_import_goes_downwards() -> None:
     """An import goes only downwards, or to a file listed above it in its own package."""
-    found = []
+    found: list[str] = []
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
         module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        found += faults(module, path.read_text())
+        found += dict.fromkeys(faults(module, path.read_text()))
     assert not found, "\n".join(found)
 
 

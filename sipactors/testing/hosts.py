@@ -115,6 +115,12 @@ class Host:
         previous, self.nameResolver = self.nameResolver, resolver
         return previous
 
+    def local_address(self, address: str) -> str | None:
+        """The address of this host from which it sends to a numeric one; None when there is no way."""
+        any_address = "::" if ":" in address else "0.0.0.0"
+        link, source = self.network.way(self, self.network.normal(address), any_address)
+        return source if link is not None else None
+
     # What tests do to a host.
 
     @property

@@ -65,7 +65,10 @@ def parse_description(text: str, kinds: Mapping[str, tuple[str, ...]] = KINDS) -
     if family_of(interface) is None:
         raise ArgumentError(f"{text!r}: the interface must be a numeric address, not {interface!r}")
     advertised = options.pop("advertised", None)
-    reached = _advertised(text, advertised) if advertised else None
+    reached = _advertised(text, advertised) if advertised is not None else None
+    backlog = options.get("backlog", "1")
+    if not (backlog.isascii() and backlog.isdigit() and 0 < len(backlog) < 6):
+        raise ArgumentError(f"{text!r}: {backlog!r} is no number of connections")
     return Description(kind, port, interface, reached, options)
 
 

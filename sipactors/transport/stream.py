@@ -32,8 +32,8 @@ class StreamFlow(Machine):
     Theory of operation. CONNECTING until the system (and TLS, where there is some) has made the
     connection; what is sent meanwhile waits, bounded. OPEN carries messages both ways. CLOSING sends
     nothing more and hears nothing more, but lets the peer read what is on its way. Whatever ends the
-    connection leads to TERMINATED: it leaves its pool, and everybody who watches it is told, once and
-    from a turn of the reactor of their own. A `late` comes from the lane of Limits.handshake_timeout:
+    connection leads to TERMINATED, where it leaves its pool. Everybody who watches it is told as soon as
+    nothing can be sent any more, once, and from a turn of the reactor of their own. A `late` comes from the lane of Limits.handshake_timeout:
     a peer that does not finish its connection, its first message, a message it began, or reading what
     we sent before we closed.
     """
@@ -108,8 +108,8 @@ class StreamFlow(Machine):
     def watch(self, watcher: IFlowWatcher) -> None:
         """See IFlow."""
         self._watchers.add(watcher, self)
-        if self.state is TERMINATED:
-            self.listener.site.reactor.callLater(0, self._tell)
+        if self.closed:
+            self._tell_soon()
 
     def unwatch(self, watcher: IFlowWatcher) -> None:
         """See IFlow."""
@@ -256,6 +256,7 @@ class StreamFlow(Machine):
         self.start_late()
         self.wire.unregisterProducer()
         self.wire.loseConnection()
+        self._tell_soon()
 
     def _abort(self, why: str) -> None:
         self._lost(why)
@@ -277,6 +278,10 @@ class StreamFlow(Machine):
             self.error = TransportFailure(f"{self.transport} to {self.peer[0]} port {self.peer[1]}: {text}")
         self._queued = []
         self._ended(self)
+        self._tell_soon()
+
+    def _tell_soon(self) -> None:
+        # Never from inside a call of a watcher's own, such as send.
         if self._watchers:
             self.listener.site.reactor.callLater(0, self._tell)
 

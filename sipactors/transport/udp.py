@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -260,9 +261,11 @@ class UDPListener(Listener):
             self.site.reactor.callLater(0, self._tell, peer, failure)
 
     def _tell(self, peer: Address, failure: SIPError) -> None:
-        watchers = self._watched.pop(peer, None)
+        watchers = self._watched.get(peer)
         if watchers is not None:
             watchers.tell(failure, self.site.metrics)
+            if not watchers:
+                self._watched.pop(peer, None)
 
     def port_closed(self) -> None:
         """The port is closed, by us or with its reactor; those who watch its flows are told."""
@@ -300,5 +303,7 @@ class _Writing:
     def sendto(self, data: bytes, peer: Address) -> None:
         try:
             self._write(data, peer)
-        except (ValueError, error.MessageLengthError, RuntimeError) as problem:
-            raise OSError(errno.EMSGSIZE, str(problem)) from None
+        except error.MessageLengthError:
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE)) from None
+        except (ValueError, RuntimeError) as problem:
+            raise OSError(errno.EINVAL, str(problem)) from None
