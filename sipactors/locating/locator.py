@@ -21,6 +21,7 @@ from sipactors.locating.targets import (
     Plan,
     Supported,
     Target,
+    default_transport,
     plan_request,
     plan_response,
     supported,
@@ -90,9 +91,12 @@ class Locator:
         # RFC 3263 §4.1: If the URI specifies a transport protocol, that transport protocol SHOULD be used.
         wanted = wanted_transport(transport or uri.transport, secure, offered)
         port = _valid(uri.port)
-        if wanted is not None and family_of(target) in offered[wanted]:
-            # The same as the plan below would say, for the many requests that go by a numeric route.
-            return [Target(wanted, target, port or DEFAULT_PORTS[wanted], uri.host)]
+        family = family_of(target)
+        if family:
+            # The same as the plan below would say, for the many requests that go to a numeric host.
+            wanted = wanted or default_transport(secure, offered, family)
+            if family in offered[wanted]:
+                return [Target(wanted, target, port or DEFAULT_PORTS[wanted], uri.host)]
         plan = plan_request(target, uri.host, port, wanted, secure, offered, self._dice, self._settings)
         return self._run(plan, prefer)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Generic, NamedTuple, TypeVar
 
@@ -64,6 +65,7 @@ def is_domain(name: str) -> bool:
     return 0 < len(name) <= 253 and all(_LABEL.fullmatch(label) for label in name.split("."))
 
 
+@lru_cache(maxsize=4096)
 def family_of(host: str) -> int:
     """4 or 6 when the host is a numeric address of that family, without brackets; 0 for a name."""
     # No top level domain begins with a digit, so this settles nearly every name at once.

@@ -85,12 +85,16 @@ def wanted_transport(parameter: str | None, secure: bool, offered: Supported) ->
     return transport
 
 
-def default_transport(secure: bool, offered: Supported) -> str:
-    """The transport of a URI that does not let DNS choose one. Raises ResolvingFailure when there is none."""
+def default_transport(secure: bool, offered: Supported, family: int = 0) -> str:
+    """The transport of a URI that does not let DNS choose one, to a host of a known family if given.
+
+    Raises ResolvingFailure when there is none.
+    """
     # RFC 3263 §4.1: the client SHOULD use UDP for a SIP URI, and TCP for a SIPS URI (TLS over it).
-    first = SECURE if secure else ("UDP", *(name for name in offered if name not in SECURE), *offered)
-    for transport in first:
-        if transport in offered:
+    if not secure and "UDP" in offered and (not family or family in offered["UDP"]):
+        return "UDP"
+    for transport in SECURE if secure else (*(name for name in offered if name not in SECURE), *offered):
+        if transport in offered and (not family or family in offered[transport]):
             return transport
     raise ResolvingFailure("this access point has no transport for " + ("sips" if secure else "sip"))
 
@@ -103,8 +107,9 @@ def plan_request(
     places = _Places(name, offered, dice, settings)
     # RFC 3263 §4.2: If TARGET is a numeric IP address, the client uses that address.
     # RFC 3263 §4.2: a port present in the URI is used with the A or AAAA records of the name.
-    if port is not None or family_of(target):
-        transport = transport or default_transport(secure, offered)
+    family = family_of(target)
+    if port is not None or family:
+        transport = transport or default_transport(secure, offered, family)
         return (yield from places.addresses([(transport, target, port or DEFAULT_PORTS[transport])]))
     if transport is not None:
         # RFC 3263 §4.2: because a transport was specified explicitly, SRV for that specific transport.
