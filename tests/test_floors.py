@@ -15,9 +15,9 @@ PACKAGE = pathlib.Path(sipactors.__file__).parent
 FLOORS: list[dict[str, str]] = [
     {"": "errors settings interfaces"},
     {
-        "message": """values grammar status uri_params sip_uri tel_uri uri address via cseq parameterized media
-            events timing reasons references identity fields credentials registry headers message
-            build parser framing elements"""
+        "message": """values grammar status uri_params sip_uri tel_uri uri address via cseq parameterized
+            media events timing reasons references identity fields credentials registry headers
+            message build parser framing elements"""
     },
     {
         "sdp": """fields attributes grammar section media reading session streams answering negotiated
@@ -30,10 +30,10 @@ FLOORS: list[dict[str, str]] = [
         "locating": "records targets resolver cache failures locator",
     },
     {"transaction": "keys lanes invite_client client invite_server server dispatcher attempt"},
-    {"dialog": "dialog table usage acceptance inviting invite"},
+    {"dialog": "dialog table usage acceptance inviting making invite"},
     {
-        "client": """elements security capabilities profile transactions refresh digest registration routing
-            stack client connection profile_registry inspection"""
+        "client": """elements security capabilities profile transactions refresh digest registration
+            routing inspection access stack client connection profile_registry"""
     },
     {
         "ua": "account call subscription messaging transfer agent",
