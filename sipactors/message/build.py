@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sipactors.errors import ArgumentError, MalformedMessage
 from sipactors.message.address import Address
 from sipactors.message.cseq import CSeq
-from sipactors.message.headers import HeaderItems, clean, header_items
+from sipactors.message.headers import TOKEN, HeaderItems, clean, header_items
 from sipactors.message.message import Message, Request, Response
 from sipactors.message.status import reason_phrase
 from sipactors.message.uri import URI
@@ -44,29 +44,24 @@ def response_to(
     response lacks. Raises ArgumentError for a status, header or body that cannot be sent.
     """
     theirs = request._rows
-    rows: dict[str, list[str]] = {}
+    rows: dict[str, str] = {}
     # RFC 3261 §8.2.6.2: the Via values MUST equal those of the request and keep their order.
     if "Via" in theirs:
-        rows["Via"] = theirs["Via"][:]
+        rows["Via"] = theirs["Via"]
     # RFC 3261 §12.1.1: the UAS MUST copy all Record-Route values, and maintain their order.
     if record_route and "Record-Route" in theirs:
-        rows["Record-Route"] = theirs["Record-Route"][:]
-    # RFC 3261 §8.2.6.2: From and Call-ID MUST equal those of the request, CSeq likewise, and To too but
-    # for the tag.
-    if "From" in theirs:
-        rows["From"] = theirs["From"][:1]
-    if "To" in theirs:
-        to = theirs["To"][0]
-        if to_tag is not None and status != 100 and not _tagged(request):
-            to = f"{to};tag={clean(to_tag)}"
-        rows["To"] = [to]
-    if "Call-ID" in theirs:
-        rows["Call-ID"] = theirs["Call-ID"][:1]
-    if "CSeq" in theirs:
-        rows["CSeq"] = theirs["CSeq"][:1]
+        rows["Record-Route"] = theirs["Record-Route"]
+    # RFC 3261 §8.2.6.2: From, Call-ID and CSeq MUST equal those of the request, and To but for its tag.
+    for name in ("From", "To", "Call-ID", "CSeq"):
+        text = theirs.get(name)
+        if text is not None:
+            # A request that is refused because one of them stands twice gets the first one back.
+            rows[name] = text if "\n" not in text else text.partition("\n")[0]
+    if to_tag is not None and status != 100 and "To" in rows and not _tagged(request):
+        rows["To"] = f"{rows['To']};tag={_token(to_tag)}"
     # RFC 3261 §8.2.6.1: a Timestamp of the request MUST be copied into its 100.
     if status == 100 and "Timestamp" in theirs:
-        rows["Timestamp"] = theirs["Timestamp"][:1]
+        rows["Timestamp"] = theirs["Timestamp"]
 
     response = _new_response(Response)
     if not 100 <= status <= 699:
@@ -83,6 +78,12 @@ def response_to(
     if body or content_type is not None:
         _put_body(response, body, content_type)
     return response
+
+
+def _token(tag: str) -> str:
+    if not TOKEN.fullmatch(tag):
+        raise ArgumentError(f"not a tag: {tag[:80]!r}")
+    return tag
 
 
 def _tagged(request: Request) -> bool:
@@ -144,7 +145,7 @@ def _put_body(message: Message, body: bytes, content_type: object) -> None:
         # RFC 3261 §20.15: the Content-Type header field MUST be present if the body is not empty.
         if "Content-Type" not in message._rows:
             raise ArgumentError("a body needs its content_type")
-        content_type = message._rows["Content-Type"][0]
+        content_type = message.get("Content-Type")
     message.set_body(body, content_type)
 
 
@@ -156,11 +157,11 @@ def _follow_up(invite: Request, method: str, to: str) -> Request:
     made.set("Via", invite.via)
     # RFC 3261 §9.1, §17.1.1.3: a Route of the original request MUST be included.
     if "Route" in theirs:
-        made.set("Route", theirs["Route"])
+        made._rows["Route"] = theirs["Route"]
     made.set("Max-Forwards", 70)
-    made.set("From", theirs["From"][0])
+    made.set("From", theirs["From"])
     made.set("To", to)
-    made.set("Call-ID", theirs["Call-ID"][0])
+    made.set("Call-ID", theirs["Call-ID"])
     made.set("CSeq", CSeq(invite.cseq.number, method))
     return made
 
@@ -170,7 +171,7 @@ def cancel_for(invite: Request, headers: HeaderItems = ()) -> Request:
 
     It has the Request-URI, Call-ID, To, From, CSeq number, top Via and Route of the request.
     """
-    made = _follow_up(invite, "CANCEL", invite._rows["To"][0])
+    made = _follow_up(invite, "CANCEL", invite._rows["To"])
     for name, value in header_items(headers):
         made.add(name, value)
     return made
@@ -178,5 +179,4 @@ def cancel_for(invite: Request, headers: HeaderItems = ()) -> Request:
 
 def ack_for(invite: Request, response: Response) -> Request:
     """Make the ACK to a final response other than 2xx (RFC 3261 §17.1.1.3): its To, else the INVITE's."""
-    rows = response._rows.get("To") or invite._rows["To"]
-    return _follow_up(invite, "ACK", rows[0])
+    return _follow_up(invite, "ACK", response._rows.get("To", invite._rows["To"]))

@@ -51,19 +51,25 @@ class Headers:
 
     __slots__ = ("_rows", "_spelled", "_typed")
 
-    _rows: dict[str, list[str]]
+    # The rows of one name are one text, with "\n" between them: no row can hold that. It keeps a message
+    # of twelve rows at one dict and twelve strings, which is cheap to make, to copy and to collect.
+    _rows: dict[str, str]
     _spelled: dict[str, str] | None
     _typed: dict[str, Any]
 
     def get(self, name: str) -> str | None:
         """The first raw row of a header, or None."""
-        rows = self._rows.get(name) or self._rows.get(canonical(name))
-        return rows[0] if rows else None
+        text = self._rows.get(name)
+        if text is None:
+            text = self._rows.get(canonical(name))
+        return text if text is None or "\n" not in text else text.partition("\n")[0]
 
     def get_all(self, name: str) -> list[str]:
         """Every raw row of a header, in order; empty when there is none."""
-        rows = self._rows.get(name) or self._rows.get(canonical(name))
-        return rows[:] if rows else []
+        text = self._rows.get(name)
+        if text is None:
+            text = self._rows.get(canonical(name))
+        return [] if text is None else text.split("\n")
 
     def __contains__(self, name: str) -> bool:
         return name in self._rows or canonical(name) in self._rows
@@ -76,8 +82,8 @@ class Headers:
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Every row as (name, raw value); the rows of one name stand together."""
-        for name, values in zip(self.names(), self._rows.values(), strict=True):
-            for value in values:
+        for name, text in zip(self.names(), self._rows.values(), strict=True):
+            for value in text.split("\n"):
                 yield name, value
 
     def set(self, name: str, value: object) -> None:
@@ -89,7 +95,7 @@ class Headers:
         texts = [clean(one) for one in values]
         key = self._key(name)
         if texts:
-            self._rows[key] = texts
+            self._rows[key] = "\n".join(texts)
         else:
             self._rows.pop(key, None)
         self._forget(key)
@@ -98,14 +104,16 @@ class Headers:
         """Append one row to a header. Raises ArgumentError as `set` does."""
         text = clean(value)
         key = self._key(name)
-        self._rows.setdefault(key, []).append(text)
+        rows = self._rows
+        rows[key] = f"{rows[key]}\n{text}" if key in rows else text
         self._forget(key)
 
     def prepend(self, name: str, value: object) -> None:
         """Put one row before the others of its header, as for Via. Raises ArgumentError as `set` does."""
         text = clean(value)
         key = self._key(name)
-        self._rows.setdefault(key, []).insert(0, text)
+        rows = self._rows
+        rows[key] = f"{text}\n{rows[key]}" if key in rows else text
         self._forget(key)
 
     def remove(self, name: str) -> None:
@@ -118,23 +126,22 @@ class Headers:
         """Put `value` in the place of the first value of a list header (not of its whole first row)."""
         text = clean(value)
         key = self._key(name)
-        rows = self._rows.get(key)
-        if not rows:
-            self._rows[key] = [text]
-        else:
-            rows[:1] = [text, *_values_of(key, rows[0])[1:]]
+        if key in self._rows:
+            _, rest = _cut_first(key, self._rows[key])
+            text = text if rest is None else f"{text}\n{rest}"
+        self._rows[key] = text
         self._forget(key)
 
     def remove_first(self, name: str) -> str | None:
         """Take the first value off a list header, as a proxy does with Via and Route; None if empty."""
         key = canonical(name)
-        rows = self._rows.get(key)
-        if not rows:
+        if key not in self._rows:
             return None
-        first, *others = _values_of(key, rows[0])
-        rows[:1] = others
-        if not rows:
+        first, rest = _cut_first(key, self._rows[key])
+        if rest is None:
             del self._rows[key]
+        else:
+            self._rows[key] = rest
         self._forget(key)
         return first
 
@@ -153,26 +160,27 @@ class Headers:
             header = HEADERS.get(name)
             if name in typed:
                 return typed[name]
-        rows = self._rows.get(name)
+        text = self._rows.get(name)
         if header is None:
-            return rows[:] if rows else []
-        if not rows:
+            return [] if text is None else text.split("\n")
+        if text is None:
             return [] if header.multiple else None
-        parse = header.parse
         value: Any
         try:
-            if header.multiple:
-                value = []
-                for row in rows:
-                    if "," in row and header.comma:
-                        value += [parse(text) for text in split_commas(row)]
-                    elif row or not header.empty:
-                        value.append(parse(row))
-            # RFC 3261 §7.3.1: several rows of a name only if its value is a comma-separated list.
-            elif len(rows) > 1:
-                raise MalformedMessage(400, "stands more than once")
+            if not header.multiple:
+                # RFC 3261 §7.3.1: several rows of a name only if its value is a comma-separated list.
+                if "\n" in text:
+                    raise MalformedMessage(400, "stands more than once")
+                value = header.parse(text)
+            elif "\n" not in text and "," not in text:
+                value = [header.parse(text)] if text or not header.empty else []
             else:
-                value = parse(rows[0])
+                value = []
+                for row in text.split("\n"):
+                    if header.comma and "," in row:
+                        value += map(header.parse, split_commas(row))
+                    elif row or not header.empty:
+                        value.append(header.parse(row))
         except MalformedMessage as error:
             raise MalformedMessage(error.status, f"{name}: {error.what}", self) from None
         typed[name] = value
@@ -201,9 +209,12 @@ TOP_VIA = "Via, topmost"
 "Where the topmost Via is kept among the typed values; no header name, since it holds a comma."
 
 
-def _values_of(key: str, row: str) -> list[str]:
-    """The values that one row of a list header holds."""
-    if "," not in row:
-        return [row]
+def _cut_first(key: str, text: str) -> tuple[str, str | None]:
+    """The first value in the rows of a header, and the rows without it; None if that was all."""
+    row, line_break, rest = text.partition("\n")
     header = HEADERS.get(key)
-    return split_commas(row) if header is not None and header.comma else [row]
+    if "," in row and header is not None and header.comma:
+        row, *others = split_commas(row)
+        if others:
+            return row, ", ".join(others) + line_break + rest
+    return row, rest if line_break else None

@@ -65,16 +65,17 @@ class Message(Headers):
         """The topmost Via; only that one is read. Raises MalformedMessage when there is none."""
         via = self._typed.get(TOP_VIA)
         if via is None:
-            rows = self._rows.get("Via")
-            if not rows:
+            text = self._rows.get("Via")
+            if text is None:
                 raise MalformedMessage(400, "Via: missing", self)
-            row = rows[0]
             try:
-                via = Via.parse(split_commas(row)[0] if "," in row else row)
+                if "\n" in text:
+                    text = text.partition("\n")[0]
+                via = Via.parse(split_commas(text)[0] if "," in text else text)
             except MalformedMessage as error:
                 raise MalformedMessage(error.status, f"Via: {error.what}", self) from None
             self._typed[TOP_VIA] = via
-        return via  # type: ignore[no-any-return]
+        return via
 
     @via.setter
     def via(self, via: Via) -> None:
@@ -108,14 +109,14 @@ class Message(Headers):
 
     def _once(self, key: str) -> Any:
         """Read a header that every message holds once."""
-        rows = self._rows.get(key)
+        text = self._rows.get(key)
         # RFC 3261 §8.1.1: a valid request holds To, From, CSeq, Call-ID, Max-Forwards and Via.
-        if rows is None:
+        if text is None:
             raise MalformedMessage(400, f"{key}: missing", self)
-        if len(rows) > 1:
+        if "\n" in text:
             raise MalformedMessage(400, f"{key}: stands more than once", self)
         try:
-            value = self._typed[key] = HEADERS[key].parse(rows[0])
+            value = self._typed[key] = HEADERS[key].parse(text)
         except MalformedMessage as error:
             raise MalformedMessage(error.status, f"{key}: {error.what}", self) from None
         return value
@@ -179,7 +180,7 @@ class Message(Headers):
         """Replace the body and its Content-Type (None: no Content-Type, for an empty body)."""
         if not isinstance(body, bytes):
             raise ArgumentError(f"a body is bytes, not {type(body).__name__}")
-        self.set("Content-Type", () if content_type is None else content_type)
+        self.set("Content-Type", [] if content_type is None else content_type)
         self.remove("Content-Length")
         self.body = body
 
@@ -187,25 +188,24 @@ class Message(Headers):
         """The message as it goes on the wire, Content-Length counted from the body.
 
         `compact` writes the compact names of RFC 3261 §7.3.3 where there are some.
-        Raises ArgumentError if a line break got into the start line or a row.
+        Raises ArgumentError if a line break got into the method or the reason phrase.
         """
-        lines = [self.start_line]
+        start = self.start_line
+        if "\n" in start or "\r" in start or "\0" in start:
+            raise ArgumentError(f"a line break or a NUL in the start line: {start[:80]!r}")
+        lines = [start]
         rows = self._rows
         for key in sorted(rows, key=_rank):
             if key == "Content-Length":
                 continue
-            if key[0] > "Z" or compact:
-                name = self._name(key, compact)
-            else:
-                name = key
-            for value in rows[key]:
-                lines.append(f"{name}: {value}")
+            name = self._name(key, compact) if compact or key[0] > "Z" else key
+            text = rows[key]
+            if "\n" in text:
+                text = text.replace("\n", f"\r\n{name}: ")
+            lines.append(f"{name}: {text}")
         # RFC 3261 §20.14: Content-Length MUST be used over streams; it is never wrong over datagrams.
         lines.append(f"{'l' if compact else 'Content-Length'}: {len(self.body)}\r\n\r\n")
-        text = "\r\n".join(lines)
-        if text.count("\n") != len(lines) + 1:
-            raise ArgumentError("a line break in a start line or a header row")
-        return text.encode("utf-8", "surrogateescape") + self.body
+        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
 
     def _name(self, key: str, compact: bool) -> str:
         """How a header's name is spelled on the wire."""
@@ -221,7 +221,7 @@ class Message(Headers):
     def copy(self: _MessageT) -> _MessageT:
         """Another message with the same content, that can be changed on its own."""
         twin = type(self).__new__(type(self))
-        twin._rows = {key: rows[:] for key, rows in self._rows.items()}
+        twin._rows = self._rows.copy()
         twin._spelled = dict(self._spelled) if self._spelled else None
         twin._typed = {}
         twin.body = self.body

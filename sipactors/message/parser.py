@@ -21,12 +21,13 @@ _UNSAFE = re.compile(r"[\r\n\0]")
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
 # Methods that need no look at their letters: the IANA registry's.
 _METHODS = frozenset(
-    ["INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "PRACK", "SUBSCRIBE", "NOTIFY", "PUBLISH"]
-    + ["INFO", "REFER", "MESSAGE", "UPDATE"]
+    {"INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "PRACK", "SUBSCRIBE", "NOTIFY", "PUBLISH"}
+    | {"INFO", "REFER", "MESSAGE", "UPDATE"}
 )
 # The spellings of known header names that are usual; any other goes by `canonical`.
 _KNOWN = {spelled: key for spelled, key in KEYS.items() if key in HEADERS}
 _STATUSES = {str(status): status for status in range(100, 700)}
+_LENGTHS = {str(length): length for length in range(2048)}
 
 _new_request = Request.__new__
 _new_response = Response.__new__
@@ -42,15 +43,17 @@ def parse(data: bytes, limits: Limits = DEFAULT) -> Request | Response:
         partial = _partial(data[: limits.max_message_size], limits)
         raise MalformedMessage(513, f"message larger than {limits.max_message_size} bytes", partial)
     head, end, body = data.partition(b"\r\n\r\n")
-    if head[:1] < b"!" and data[:2] == b"\r\n":
+    if not end or data[0] == 0x0D:
         # RFC 3261 §7.5: implementations SHOULD ignore any CRLF appearing before the start-line.
         head, end, body = _LINE_BREAKS.sub(b"", data, 1).partition(b"\r\n\r\n")
-    if not end:
-        raise MalformedMessage(400, "no empty line after the header fields", _partial(data, limits))
+        if not end:
+            raise MalformedMessage(400, "no empty line after the header fields", _partial(data, limits))
     message = read_head(head, limits)
-    lengths = message._rows.get("Content-Length")
-    if lengths is not None:
-        length = content_length(message, lengths)
+    text = message._rows.get("Content-Length")
+    if text is not None:
+        length = _LENGTHS.get(text)
+        if length is None:
+            length = content_length(message, text)
         if length != len(body):
             # RFC 3261 §18.3: a packet that ends before the end of the body is an error; a request gets 400.
             if length > len(body):
@@ -61,12 +64,13 @@ def parse(data: bytes, limits: Limits = DEFAULT) -> Request | Response:
     return message
 
 
-def content_length(message: Message, rows: list[str]) -> int:
+def content_length(message: Message, text: str) -> int:
     """The one number in the Content-Length rows of a message; MalformedMessage if there is not one."""
-    text = rows[0]
-    if len(rows) > 1 and rows.count(text) != len(rows):
+    if "\n" in text:
+        text, *others = text.split("\n")
         # RFC 4475 §3.3.9: where two values differ the end of the message is not known.
-        raise MalformedMessage(400, "Content-Length: two different values", message)
+        if others.count(text) != len(others):
+            raise MalformedMessage(400, "Content-Length: two different values", message)
     # RFC 3261 §20.14: any Content-Length greater than or equal to zero is valid.
     if not (text.isdigit() and text.isascii()):
         raise MalformedMessage(400, "Content-Length: not a number", message)
@@ -97,12 +101,12 @@ def read_head(head: bytes, limits: Limits = DEFAULT) -> Request | Response:
     else:
         fault = None
 
-    rows: dict[str, list[str]] = {}
+    rows: dict[str, str] = {}
+    several: dict[str, list[str]] | None = None
     spelled: dict[str, str] | None = None
     known = _KNOWN
-    each = iter(lines)
-    start = next(each)
-    for line in each:
+    start = lines[0]
+    for line in lines[1:]:
         name, colon, value = line.partition(":")
         try:
             key = known[name]
@@ -122,9 +126,14 @@ def read_head(head: bytes, limits: Limits = DEFAULT) -> Request | Response:
         if not colon:
             fault = fault or MalformedMessage(400, f"not a header field: {line[:60]!r}")
         elif key in rows:
-            rows[key].append(value.strip(" \t"))
+            if several is None:
+                several = {}
+            several.setdefault(key, []).append(value.strip(" \t"))
         else:
-            rows[key] = [value.strip(" \t")]
+            rows[key] = value.strip(" \t")
+    if several is not None:
+        for key, others in several.items():
+            rows[key] = "\n".join([rows[key], *others])
 
     message: Request | Response | None
     words = start.split(" ")

@@ -30,8 +30,8 @@ HEAD = (
     b"Via: SIP/2.0/UDP pc33.atlanta.example.com:5060;branch=z9hG4bKnashds8\r\n"
     b"Via: SIP/2.0/UDP bigbox3.site3.atlanta.example.com;branch=z9hG4bK77ef4c2312983.1;received=192.0.2.2\r\n"
     b"Max-Forwards: 70\r\n"
-    b"From: \"Alice\" <sip:alice@atlanta.example.com>;tag=1928301774\r\n"
-    b"To: \"Bob\" <sip:bob@biloxi.example.com>\r\n"
+    b'From: "Alice" <sip:alice@atlanta.example.com>;tag=1928301774\r\n'
+    b'To: "Bob" <sip:bob@biloxi.example.com>\r\n'
     b"Call-ID: a84b4c76e66710@pc33.atlanta.example.com\r\n"
     b"CSeq: 314159 INVITE\r\n"
     b"Contact: <sip:alice@pc33.atlanta.example.com>\r\n"
@@ -45,7 +45,7 @@ OPTIONS = (
     b"OPTIONS sip:bob@biloxi.example.com SIP/2.0\r\n"
     b"Via: SIP/2.0/UDP pc33.atlanta.example.com:5060;branch=z9hG4bKnashds8\r\n"
     b"Max-Forwards: 70\r\n"
-    b"From: \"Alice\" <sip:alice@atlanta.example.com>;tag=1928301774\r\n"
+    b'From: "Alice" <sip:alice@atlanta.example.com>;tag=1928301774\r\n'
     b"To: <sip:bob@biloxi.example.com>\r\n"
     b"Call-ID: a84b4c76e66710@pc33.atlanta.example.com\r\n"
     b"CSeq: 314159 OPTIONS\r\n"
