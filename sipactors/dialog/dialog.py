@@ -15,6 +15,8 @@ from sipactors.message import SIPURI, Address, Request
 from sipactors.message import request as build_request
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sipactors.client.transactions import ServerTransaction
     from sipactors.dialog.table import DialogTable
     from sipactors.dialog.usage import Usage
@@ -33,6 +35,7 @@ class Dialog(Machine):
     """One dialog with its identifiers, sequence numbers, route set and remote target."""
 
     __slots__ = (
+        "_asked",
         "_key",
         "_routes",
         "call_id",
@@ -74,6 +77,7 @@ class Dialog(Machine):
         "We made the Call-ID: it decides who waits longer after a 491 (RFC 3261 §14.1)."
         self.usages: list[Usage] = []
         self._key: str | None = None
+        self._asked = remote
 
     # ------------------------------------------------------------------ what an application reads
 
@@ -130,6 +134,20 @@ class Dialog(Machine):
         if contacts and not contacts[0].is_star:
             self.remote_target = contacts[0].uri
 
+    def preload(self, routes: Sequence[str]) -> None:
+        """Send the first request by these routes (RFC 3261 §8.1.2); the answer's route set replaces them."""
+        self._routes = tuple(routes)
+
+    def reuse(self) -> Dialog:
+        """Back to INIT with the same Call-ID and From tag, for another try after a 3xx, 401 or 421.
+
+        Raises InvalidDialogState unless the dialog is TERMINATED.
+        """
+        if self.state != TERMINATED:
+            raise InvalidDialogState("only a dialog that has ended can be used again")
+        self.feed("REUSED")
+        return self
+
     def fork(self, host: IDialogHost) -> Dialog:
         """Another dialog that the same request of ours made (RFC 3261 §13.2.2.4)."""
         sibling = Dialog(
@@ -180,10 +198,10 @@ class Dialog(Machine):
         method = request.method
         number = request.cseq.number
         if method != "ACK":
-            if self.remote_sequence is not None and number <= self.remote_sequence:
+            if self.remote_sequence is not None and number < self.remote_sequence:
                 # RFC 3261 §12.2.2: "If the remote sequence number was not empty, but the sequence number
                 # of the request is lower … the request is out of order and MUST be rejected with a 500".
-                transaction.reject(500, [("Retry-After", str(self.host.dispatcher.dice.below(11)))])
+                transaction.answer(500, [("Retry-After", str(self.host.dispatcher.dice.below(11)))])
                 return
             self.remote_sequence = number
         for usage in self.usages:
@@ -198,7 +216,7 @@ class Dialog(Machine):
         # RFC 5057 §5: a request that belongs to no usage of this dialog is 481; one that belongs to
         # none by its nature (MESSAGE, OPTIONS, INFO, a new SUBSCRIBE or REFER) is the application's.
         if transaction.request.method in ("BYE", "UPDATE", "PRACK", "NOTIFY", "INFO"):
-            transaction.reject(481)
+            transaction.answer(481)
         else:
             transaction.offer(self)
 
@@ -226,7 +244,7 @@ class Dialog(Machine):
 
     def _renew(self, _: object) -> None:
         self.remote_tag = None
-        self.remote = Address.parse(self.remote).replace_tag(None)
+        self.remote = self._asked
         self._routes = ()
 
     def enter(self) -> None:

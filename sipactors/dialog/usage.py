@@ -94,17 +94,18 @@ class Usage:
         method: str,
         elements: MessageElements | None,
         *,
+        owner: object = None,
         prepare: Callable[[Request, IFlow], object] | None = None,
         hold: bool = False,
     ) -> ClientTransaction:
-        """Send a request within the dialog."""
+        """Send a request within the dialog; its outcome goes to `owner`, by default to this usage."""
         request, next_hop = self.dialog.make_request(method)
         if elements is not None:
             elements.apply(request)
         return self.host.send(  # type: ignore[no-any-return]
             request,
             next_hop,
-            self,
+            self if owner is None else owner,
             prepare=prepare,
             sequence=self.dialog.next_sequence,
             hold=hold,

@@ -7,6 +7,7 @@ from sipactors.message.build import ack_for, can_answer, cancel_for, request, re
 from sipactors.message.credentials import AuthenticationInfo, Challenge, Credentials
 from sipactors.message.cseq import CSeq, RAck
 from sipactors.message.events import Event, SubscriptionState
+from sipactors.message.elements import MessageElements, RequestElements, ResponseElements, as_address, as_uri
 from sipactors.message.framing import PING, PONG, Framer, Ping, Pong
 from sipactors.message.identity import Identity, Privacy
 from sipactors.message.media import MediaType
@@ -42,6 +43,7 @@ __all__ = [
     "LanguageRange",
     "MediaType",
     "Message",
+    "MessageElements",
     "MinSE",
     "NetworkName",
     "OtherURI",
@@ -54,7 +56,9 @@ __all__ = [
     "Reason",
     "Replaces",
     "Request",
+    "RequestElements",
     "Response",
+    "ResponseElements",
     "RetryAfter",
     "SessionExpires",
     "SubscriptionState",
@@ -64,6 +68,8 @@ __all__ = [
     "Via",
     "Warning",
     "ack_for",
+    "as_address",
+    "as_uri",
     "can_answer",
     "cancel_for",
     "check_request",

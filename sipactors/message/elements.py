@@ -52,9 +52,7 @@ class MessageElements:
 
     __slots__ = ("body", "content_type", "headers")
 
-    def __init__(
-        self, headers: HeaderItems = (), body: bytes = b"", content_type: object = None
-    ) -> None:
+    def __init__(self, headers: HeaderItems = (), body: bytes = b"", content_type: object = None) -> None:
         """Raises ArgumentError for a header of the stack's own, a bad name, or a line break in a value."""
         self.headers = _checked(headers)
         if not isinstance(body, bytes):

@@ -49,6 +49,8 @@ class Attempt:
     """
 
     __slots__ = (
+        "_cancel_headers",
+        "_cancel_made",
         "_cancel_sent",
         "_cancel_user",
         "_dispatcher",
@@ -84,6 +86,8 @@ class Attempt:
         self._target: Target | None = None
         self._too_large: Target | None = None
         self._cancel_user: IClientTransactionUser | None = None
+        self._cancel_made: Callable[[Request], object] | None = None
+        self._cancel_headers: Sequence[tuple[str, object]] = ()
         self._cancel_sent = False
         self._done = False
 
@@ -105,7 +109,11 @@ class Attempt:
 
     def start(self, uri: Any, **how: Any) -> None:
         """Locate the targets of a URI and send to the first; a failure is told later, never raised."""
-        located = self._locator.locate(uri, **how)
+        try:
+            located = self._locator.locate(uri, **how)
+        except ResolvingFailure as failure:
+            self._dispatcher.timers.later(0, self._fail, failure)
+            return
         if isinstance(located, Deferred):
             located.addCallbacks(self._located, self._not_located)
         else:
@@ -177,11 +185,21 @@ class Attempt:
 
     # ------------------------------------------------------------------ cancelling
 
-    def cancel(self, user: IClientTransactionUser) -> None:
-        """Cancel an INVITE (RFC 3261 §9.1); `user` is told of the CANCEL's own response."""
+    def cancel(
+        self,
+        user: IClientTransactionUser,
+        made: Callable[[Request], object] | None = None,
+        headers: Sequence[tuple[str, object]] = (),
+    ) -> None:
+        """Cancel an INVITE (RFC 3261 §9.1); `user` is told of the CANCEL's own response.
+
+        `made` gets the CANCEL when it goes out, with `headers` in it.
+        """
         if self._cancel_user is not None or self._done:
             return
         self._cancel_user = user
+        self._cancel_made = made
+        self._cancel_headers = headers
         transaction = self.transaction
         if transaction is None:
             self._dispatcher.timers.later(0, self._fail, TransactionTimeout("canceled before it was sent"))
@@ -193,6 +211,10 @@ class Attempt:
         assert transaction is not None and user is not None
         self._cancel_sent = True
         cancel = cancel_for(self.request)
+        for name, value in self._cancel_headers:
+            cancel.add(name, value)
+        if self._cancel_made is not None:
+            self._cancel_made(cancel)
         branch = transaction.key.partition(" ")[0]
         self._dispatcher.send_request(cancel, transaction.flow, user, branch)
         transaction.feed("CANCEL_SENT")

@@ -1,8 +1,8 @@
 """The non-INVITE client transaction: RFC 3261 §17.1.2, figure 6.
 
-    TRYING ---1xx--> PROCEEDING ---200-699--> COMPLETED ---TIMER_K--> TERMINATED
-       +----------------200-699------------------^
-    E sends again, F gives up
+TRYING ---1xx--> PROCEEDING ---200-699--> COMPLETED ---TIMER_K--> TERMINATED
+   +----------------200-699------------------^
+E sends again, F gives up
 """
 
 from __future__ import annotations

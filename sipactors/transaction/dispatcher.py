@@ -77,7 +77,6 @@ class Dispatcher:
 
     def message_received(self, message: Request | Response, flow: IFlow) -> None:
         """See IMessageReceiver. Whatever happens, nothing is raised: the bytes were a stranger's."""
-        self.metrics.messages_received += 1
         try:
             if isinstance(message, Request):
                 self._request_received(message, flow)
@@ -129,7 +128,10 @@ class Dispatcher:
 
     def _new_request(self, request: Request, method: str, key: str, flow: IFlow) -> None:
         limits = self.limits
-        if self.unanswered >= limits.max_transactions or len(self.servers) >= limits.max_lingering_transactions:
+        if (
+            self.unanswered >= limits.max_transactions
+            or len(self.servers) >= limits.max_lingering_transactions
+        ):
             self.refuse_overload(request, flow)
             return
         merged = None
@@ -231,7 +233,12 @@ class Dispatcher:
         return MAGIC_COOKIE + self.dice.token()
 
     def send_request(
-        self, request: Request, flow: IFlow, user: IClientTransactionUser, branch: str, wire: bytes | None = None
+        self,
+        request: Request,
+        flow: IFlow,
+        user: IClientTransactionUser,
+        branch: str,
+        wire: bytes | None = None,
     ) -> ClientTransaction:
         """Start the client transaction of a request whose top Via has that branch; `wire` is its rendering."""
         self.metrics.client_transactions += 1

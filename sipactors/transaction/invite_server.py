@@ -49,7 +49,9 @@ class InviteServer(Machine):
 
     INITIAL = PROCEEDING
 
-    def __init__(self, layer: Dispatcher, key: str, request: Request, flow: IFlow, merge_key: str | None) -> None:
+    def __init__(
+        self, layer: Dispatcher, key: str, request: Request, flow: IFlow, merge_key: str | None
+    ) -> None:
         self.state = PROCEEDING
         self._waiting = None
         self.layer = layer

@@ -33,7 +33,9 @@ class NonInviteServer(Machine):
 
     INITIAL = TRYING
 
-    def __init__(self, layer: Dispatcher, key: str, request: Request, flow: IFlow, merge_key: str | None) -> None:
+    def __init__(
+        self, layer: Dispatcher, key: str, request: Request, flow: IFlow, merge_key: str | None
+    ) -> None:
         self.state = TRYING
         self._waiting = None
         self.layer = layer

@@ -1,0 +1,30 @@
+"""The SIP client API: what an application programs against."""
+
+from sipactors.client.access import AccessPoint
+from sipactors.client.capabilities import Capabilities, Policies
+from sipactors.client.client import SIPClient
+from sipactors.client.connection import Connection, ConnectionObserver
+from sipactors.client.stack import Stack
+from sipactors.client.transactions import ClientTransaction, ServerTransaction
+from sipactors.dialog import Dialog, InviteUsage
+from sipactors.message import MessageElements, RequestElements, ResponseElements
+from sipactors.settings import Limits, Timing
+
+__all__ = [
+    "AccessPoint",
+    "Capabilities",
+    "ClientTransaction",
+    "Connection",
+    "ConnectionObserver",
+    "Dialog",
+    "InviteUsage",
+    "Limits",
+    "MessageElements",
+    "Policies",
+    "RequestElements",
+    "ResponseElements",
+    "SIPClient",
+    "ServerTransaction",
+    "Stack",
+    "Timing",
+]

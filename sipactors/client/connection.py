@@ -1,0 +1,410 @@
+"""A client's connection to an access point: the owner of its requests, dialogs and registrations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from zope.interface import implementer
+
+from sipactors.actor import Machine, Table, tell
+from sipactors.client.transactions import ClientTransaction
+from sipactors.errors import (
+    AlreadyExists,
+    ArgumentError,
+    NotFound,
+    ResourceNotAvailable,
+    SIPError,
+    TransportFailure,
+)
+from sipactors.interfaces import IConnectionObserver, IDialogHost, IRequestOwner
+from sipactors.message import SIPURI, Address, as_address
+from sipactors.message import request as build_request
+from sipactors.transaction.attempt import send_once
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sipactors.client.client import SIPClient
+    from sipactors.client.transactions import ServerTransaction
+    from sipactors.interfaces import IFlow
+    from sipactors.message import URI, Request, RequestElements, Response
+
+INIT = "INIT"
+ACTIVE = "ACTIVE"
+SUSPENDED = "SUSPENDED"
+INACTIVE = "INACTIVE"
+UNAVAILABLE = "UNAVAILABLE"
+CLOSED = "TERMINATED"
+
+SHUTDOWN_DEADLINE = 32.0
+"Seconds that `shutdown` waits for the last answers before it closes what is left."
+
+OWN_OBJECTS = frozenset("REGISTER INVITE PRACK ACK CANCEL UPDATE BYE SUBSCRIBE REFER NOTIFY".split())
+"Methods that `send_request` refuses: they have their own objects."
+
+
+@implementer(IConnectionObserver)
+class ConnectionObserver:
+    """An observer that does nothing: derive from it and override what you want to hear."""
+
+    def request_received(self, transaction: Any) -> None:
+        """See IConnectionObserver."""
+
+    def dialog_request_received(self, transaction: Any, dialog: Any) -> None:
+        """See IConnectionObserver."""
+
+    def response_received(self, transaction: Any) -> None:
+        """See IConnectionObserver."""
+
+    def dialog_response_received(self, transaction: Any, usage: Any) -> None:
+        """See IConnectionObserver."""
+
+    def dialog_forked(self, transaction: Any, usage: Any) -> None:
+        """See IConnectionObserver."""
+
+    def registration_response_received(self, transaction: Any, binding: Any) -> None:
+        """See IConnectionObserver."""
+
+    def transaction_failed(self, error: Any, transaction: Any) -> None:
+        """See IConnectionObserver."""
+
+    def registration_failed(self, error: Any, binding: Any, transaction: Any) -> None:
+        """See IConnectionObserver."""
+
+    def usage_failed(self, error: Any, usage: Any, transaction: Any) -> None:
+        """See IConnectionObserver."""
+
+    def refresh_failed(self, error: Any, refresh: Any) -> None:
+        """See IConnectionObserver."""
+
+    def invite_completed(self, transaction: Any) -> None:
+        """See IConnectionObserver."""
+
+    def invite_canceled(self, transaction: Any) -> None:
+        """See IConnectionObserver."""
+
+    def connection_state_changed(self, state: str) -> None:
+        """See IConnectionObserver."""
+
+
+@implementer(IDialogHost, IRequestOwner)
+class Connection(Machine):
+    """A client on an access point. Sending, registering and dialogs need it ACTIVE.
+
+    Raises NotFound for an access point that the stack does not have, AlreadyExists when the client has
+    a Connection there, ResourceNotAvailable when the client is closed.
+    """
+
+    INITIAL = INIT
+
+    def __init__(self, client: SIPClient, access_point: str, observer: IConnectionObserver) -> None:
+        super().__init__()
+        if client.closed:
+            raise ResourceNotAvailable("the client is closed")
+        access = client.stack.access(access_point)
+        if access is None:
+            raise NotFound(f"no access point {access_point!r}")
+        if client.connection(access_point) is not None:
+            raise AlreadyExists(f"there is a connection on {access_point!r} already")
+        self.client = client
+        self.access = access
+        self.name = access_point
+        self.observer = observer
+        self.dispatcher = access.dispatcher
+        self.dialogs = access.dialogs
+        self.last_error: SIPError | None = None
+        "Why the connection left ACTIVE; set before the observer hears of it."
+        self._children: dict[Any, None] = {}
+        client.connect(self)
+        access.adopt(self)
+        self._observe_access()
+
+    def stray(self, event: str) -> None:
+        """See Machine."""
+        self.dispatcher.stray(self, event)
+
+    # ------------------------------------------------------------------ states
+
+    def access_changed(self) -> None:
+        """The access point has begun or ended to listen."""
+        self._observe_access()
+
+    def _observe_access(self) -> None:
+        if self.access.listening:
+            self.feed("UP")
+        elif self.state != INIT:
+            self.feed("GONE", TransportFailure("the access point has stopped"))
+
+    def _up(self, _: object) -> None:
+        self.last_error = None
+        self._tell_state()
+
+    def _suspend(self, error: SIPError) -> None:
+        self.last_error = error
+        self._tell_state()
+
+    def _down(self, error: SIPError) -> None:
+        # Everything on the connection ends first, and silently: this one event tells of it all.
+        self.last_error = error
+        self._close_children()
+        self._tell_state()
+
+    def _end(self, _: object) -> None:
+        self._close_children()
+        self.client.disconnect(self)
+        if self in self.access.connections:
+            self.access.connections.remove(self)
+
+    def _tell_state(self) -> None:
+        tell(self.dispatcher.metrics, self.observer.connection_state_changed, self.state)
+
+    @property
+    def closed(self) -> bool:
+        """True after close."""
+        return self.state == CLOSED
+
+    @property
+    def local_address(self) -> tuple[str, int] | None:
+        """The (host, port) that this access point listens on first, while it is ACTIVE."""
+        if self.state != ACTIVE:
+            return None
+        addresses = self.access.transports.addresses
+        return (addresses[0][1], addresses[0][2]) if addresses else None
+
+    def check_active(self) -> None:
+        """See IDialogHost."""
+        if self.state == CLOSED:
+            raise ResourceNotAvailable("the connection is closed")
+        if self.state != ACTIVE:
+            raise TransportFailure(f"the connection is {self.state}")
+
+    # ------------------------------------------------------------------ requests of ours
+
+    def send_request(
+        self,
+        elements: RequestElements,
+        *,
+        context: Any = None,
+        observer: IConnectionObserver | None = None,
+    ) -> ClientTransaction:
+        """Send a request outside of dialogs, such as MESSAGE or OPTIONS; the results come later.
+
+        Raises ArgumentError when URI, method or From is missing and for methods that have objects of
+        their own, InvalidURIType for a URI that cannot be located, ResourceNotAvailable,
+        TransportFailure.
+        """
+        self.check_active()
+        method, uri = elements.method, elements.uri
+        if method is None or uri is None:
+            raise ArgumentError("a request needs a URI and a method")
+        if method in OWN_OBJECTS:
+            raise ArgumentError(f"{method} has an object of its own")
+        local = self.local_identity(context, elements.from_)
+        request = build_request(
+            method,
+            uri,
+            from_=f"{local};tag={self.dispatcher.dice.token()}",
+            to=Address(uri) if elements.to is None else elements.to,
+            call_id=self.dispatcher.dice.token(),
+            cseq=1,
+            routes=self.route_for(context),
+        )
+        elements.apply(request)
+        owner = self if observer is None else StandAlone(self, observer)
+        return self.send(request, self.first_hop(request), owner)
+
+    def first_hop(self, request: Request) -> URI:
+        """Where a request with its route goes first (RFC 3261 §8.1.2)."""
+        routes = request.routes
+        return routes[0].uri if routes else request.uri
+
+    def send(
+        self,
+        request: Request,
+        next_hop: URI,
+        owner: IRequestOwner,
+        *,
+        prepare: Callable[[Request, IFlow], object] | None = None,
+        sequence: Callable[[], int] | None = None,
+        hold: bool = False,
+    ) -> ClientTransaction:
+        """See IDialogHost."""
+        user_agent = self.client.policies.user_agent
+        if user_agent is not None and "User-Agent" not in request:
+            request.set("User-Agent", user_agent)
+        if request.method == "INVITE":
+            # RFC 3261 §13.2.1: Allow and Supported SHOULD be in the INVITE.
+            capabilities = self.client.capabilities
+            if "Allow" not in request:
+                request.set("Allow", capabilities.allow_value)
+            if capabilities.supported and "Supported" not in request:
+                request.set("Supported", capabilities.supported_value)
+        transaction = ClientTransaction(self, request, owner, next_hop, prepare, sequence)
+        if not hold:
+            transaction.release()
+        self._children[transaction] = None
+        return transaction
+
+    def send_ack(
+        self,
+        ack: Request,
+        next_hop: URI,
+        sent: Callable[[IFlow, bytes], object],
+        invite: ClientTransaction,
+    ) -> None:
+        """See IDialogHost."""
+        for name in ("Authorization", "Proxy-Authorization"):
+            # RFC 3261 §22.1: the ACK carries the same credentials as the INVITE.
+            for value in invite.request.get_all(name):
+                ack.add(name, value)
+        send_once(self.dispatcher, self.access.locator, ack, next_hop, sent)
+
+    def local_identity(self, context: Any, from_: Any) -> str:
+        """From without its tag; ArgumentError when neither `from_` nor `context` gives it."""
+        if from_ is not None:
+            address = as_address(from_, "From")
+            if address.tag is not None:
+                raise ArgumentError("From: the tag is the stack's")
+            return str(address)
+        if context is not None:
+            return str(context.default_from)
+        raise ArgumentError("From is needed: give from_ or a registration context")
+
+    def route_for(self, context: Any) -> Sequence[str]:
+        """The preloaded route of a first request: the context's, or the access point's outbound proxy."""
+        if context is not None:
+            return [str(route) for route in context.route]
+        proxy = self.access.point.outbound_proxy
+        return () if proxy is None else (f"<{proxy}>",)
+
+    def contact(self, flow: IFlow, local: Address | str, given: Address | None, secure: bool) -> str:
+        """See IDialogHost."""
+        if given is not None:
+            return str(given)
+        uri = (as_address(local, "From") if isinstance(local, str) else local).uri
+        scheme = "sips" if secure else "sip"
+        user, at, _ = str(uri).partition(":")[2].partition("@") if isinstance(uri, SIPURI) else ("", "", "")
+        place = f"{user.partition(':')[0]}{at}{flow.local_uri_host}" if at else flow.local_uri_host
+        # RFC 3261 §19.1.5: without a transport parameter a sip URI means UDP.
+        transport = "" if flow.transport == "UDP" or secure else f";transport={flow.transport.lower()}"
+        return f"<{scheme}:{place}{transport}>"
+
+    # ------------------------------------------------------------------ requests of peers
+
+    def request_received(self, transaction: ServerTransaction) -> None:
+        """A request outside of dialogs is for this connection."""
+        transaction.connection = self
+        tell(self.dispatcher.metrics, self.observer.request_received, transaction)
+
+    # ------------------------------------------------------------------ results of stand-alone requests
+
+    def response_received(self, transaction: ClientTransaction) -> None:
+        """See IRequestOwner."""
+        tell(self.dispatcher.metrics, self.observer.response_received, transaction)
+
+    def transaction_failed(self, error: SIPError, transaction: ClientTransaction) -> None:
+        """See IRequestOwner."""
+        tell(self.dispatcher.metrics, self.observer.transaction_failed, error, transaction)
+
+    def transaction_ended(self, transaction: ClientTransaction) -> None:
+        """See IRequestOwner."""
+
+    # ------------------------------------------------------------------ children, and the end
+
+    def adopt(self, child: Any) -> None:
+        """See IDialogHost."""
+        self._children[child] = None
+
+    def release(self, child: Any) -> None:
+        """See IDialogHost."""
+        self._children.pop(child, None)
+
+    def _close_children(self) -> None:
+        while self._children:
+            child, _ = self._children.popitem()
+            child.close()
+
+    def close(self) -> None:
+        """End everything on this connection at once: nothing is sent, nothing more is told. Idempotent."""
+        if self.state != CLOSED:
+            self.feed("CLOSE")
+
+    def shutdown(self, deadline: float = SHUTDOWN_DEADLINE) -> Deferred[None]:
+        """End everything properly, calls with BYE; then close. Fires after `deadline` seconds at the latest."""
+        endings: list[Deferred[Any]] = []
+        for child in list(self._children):
+            leave = getattr(child, "shutdown", None)
+            ending = leave() if leave is not None else None
+            if ending is not None:
+                endings.append(ending)
+        return _within(endings, deadline, self.dispatcher.timers.later).addCallback(lambda _: self.close())
+
+    TABLE: ClassVar[Table] = {
+        INIT: {
+            "UP": (ACTIVE, _up),
+            "UNAVAILABLE": (UNAVAILABLE, _down),
+            "CLOSE": (CLOSED, _end),
+        },
+        ACTIVE: {
+            "UP": (ACTIVE, None),
+            "SUSPEND": (SUSPENDED, _suspend),
+            "GONE": (INACTIVE, _down),
+            "UNAVAILABLE": (UNAVAILABLE, _down),
+            "CLOSE": (CLOSED, _end),
+        },
+        SUSPENDED: {
+            "UP": (ACTIVE, _up),
+            "GONE": (INACTIVE, _down),
+            "UNAVAILABLE": (UNAVAILABLE, _down),
+            "CLOSE": (CLOSED, _end),
+        },
+        INACTIVE: {
+            "UP": (ACTIVE, _up),
+            "UNAVAILABLE": (UNAVAILABLE, _down),
+            "CLOSE": (CLOSED, _end),
+        },
+        UNAVAILABLE: {
+            "CLOSE": (CLOSED, _end),
+        },
+        CLOSED: {},
+    }
+
+
+@implementer(IRequestOwner)
+class StandAlone:
+    """A request outside of dialogs that has an observer of its own."""
+
+    __slots__ = ("_connection", "_observer")
+
+    def __init__(self, connection: Connection, observer: IConnectionObserver) -> None:
+        self._connection = connection
+        self._observer = observer
+
+    def response_received(self, transaction: ClientTransaction) -> None:
+        """See IRequestOwner."""
+        tell(self._connection.dispatcher.metrics, self._observer.response_received, transaction)
+
+    def transaction_failed(self, error: SIPError, transaction: ClientTransaction) -> None:
+        """See IRequestOwner."""
+        tell(self._connection.dispatcher.metrics, self._observer.transaction_failed, error, transaction)
+
+    def transaction_ended(self, transaction: ClientTransaction) -> None:
+        """See IRequestOwner."""
+
+
+def _within(endings: list[Deferred[Any]], seconds: float, later: Callable[..., Any]) -> Deferred[Any]:
+    """A Deferred of all of them, or of the deadline, whichever comes first."""
+    if not endings:
+        return succeed(None)
+    done: Deferred[None] = Deferred()
+    deadline = later(seconds, lambda: done.called or done.callback(None))
+
+    def all_ended(_: object) -> None:
+        if not done.called:
+            deadline.cancel()
+            done.callback(None)
+
+    DeferredList(endings, consumeErrors=True).addCallback(all_ended)
+    return done

@@ -1,0 +1,76 @@
+"""What a UAS looks at before the application sees a request, in the order of RFC 3261 §8.2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sipactors.client.capabilities import KNOWN_METHODS, Capabilities, Policies
+
+if TYPE_CHECKING:
+    from sipactors.message import Request
+
+Refusal = tuple[int, list[tuple[str, object]]]
+
+SCHEMES = ("sip:", "sips:", "tel:")
+
+
+def inspect(request: Request, capabilities: Capabilities, policies: Policies) -> Refusal | None:
+    """The status and headers to refuse a request with, or None when the application may see it.
+
+    Raises MalformedMessage for a header that does not read.
+    """
+    method = request.method
+    if policies.check_method and method not in capabilities.methods:
+        if method not in KNOWN_METHODS:
+            return 501, [("Allow", ", ".join(capabilities.methods))]
+        # RFC 3261 §8.2.1: "The UAS MUST also add an Allow header field to the 405".
+        return 405, [("Allow", ", ".join(capabilities.methods))]
+    if policies.check_scheme and not request.uri_text.lower().startswith(SCHEMES):
+        # RFC 3261 §8.2.2.1: "If the Request-URI uses a scheme not supported by the UAS, it SHOULD
+        # reject the request with a 416".
+        return 416, []
+    if policies.check_require and "Require" in request:
+        missing = [tag for tag in request.require if tag.lower() not in capabilities.supported]
+        if missing:
+            # RFC 3261 §8.2.2.3: "420 … The UAS MUST add an Unsupported header field, and list in it
+            # those options it does not understand".
+            return 420, [("Unsupported", ", ".join(missing))]
+    if policies.check_content and request.body:
+        return _inspect_content(request, capabilities)
+    return None
+
+
+def _inspect_content(request: Request, capabilities: Capabilities) -> Refusal | None:
+    disposition = request.typed("Content-Disposition")
+    if disposition is not None and (disposition.params.get("handling") or "").lower() == "optional":
+        # RFC 3261 §20.11: handling "optional": the UAS MUST ignore the body if it does not understand.
+        return None
+    encodings = request.get("Content-Encoding")
+    if encodings is not None and encodings.strip().lower() != "identity":
+        return 415, [("Accept-Encoding", "identity")]
+    content_type = request.content_type
+    if content_type is None:
+        return None
+    name = f"{content_type.type}/{content_type.subtype}".lower()
+    accepted = capabilities.accept
+    if name in accepted or name.startswith("multipart/") or "*/*" in accepted:
+        return None
+    if f"{content_type.type.lower()}/*" in accepted:
+        return None
+    # RFC 3261 §8.2.3: "415 … The response MUST contain an Accept header field listing the types of all
+    # bodies it understands".
+    return 415, [("Accept", ", ".join(accepted))]
+
+
+def options_headers(capabilities: Capabilities) -> list[tuple[str, object]]:
+    """What an answer to OPTIONS says of us (RFC 3261 §11.2)."""
+    headers: list[tuple[str, object]] = [
+        ("Allow", ", ".join(capabilities.methods)),
+        ("Accept", ", ".join(capabilities.accept)),
+        ("Accept-Encoding", "identity"),
+        ("Accept-Language", "en"),
+        ("Supported", ", ".join(capabilities.supported)),
+    ]
+    if capabilities.allow_events:
+        headers.append(("Allow-Events", ", ".join(capabilities.allow_events)))
+    return headers

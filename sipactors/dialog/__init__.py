@@ -1,0 +1,7 @@
+"""Dialogs and their usages (RFC 3261 §12 to §15, RFC 5057)."""
+
+from sipactors.dialog.dialog import Dialog
+from sipactors.dialog.invite import InviteUsage
+from sipactors.dialog.table import DialogTable
+
+__all__ = ["Dialog", "DialogTable", "InviteUsage"]
