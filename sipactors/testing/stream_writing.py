@@ -57,6 +57,7 @@ class WritingSide:
         self._flushing = False
         self._write_closing = False
         self._end_sent = False
+        self._aborting = False
         self._producer: Any = None
         self._streaming = False
         self._producer_paused = False
@@ -134,7 +135,7 @@ class WritingSide:
     def _flush(self) -> None:
         """Send what may be sent; when nothing is left, ask for more, or close as was ordered."""
         self._flushing = False
-        if not self.connected:
+        if not self.connected or self._aborting:
             return
         self._send_unsent()
         if self._unsent:

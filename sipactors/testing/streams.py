@@ -38,7 +38,6 @@ class Stream(WritingSide):
         self._incoming: deque[Segment] = deque()
         self._stalled: list[Segment] = []
         self._reading = True
-        self._aborting = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.local} -> {self.peer} of {self.host.name}>"
@@ -88,6 +87,7 @@ class Stream(WritingSide):
                 self.protocol.dataReceived(data)
             except BaseException:
                 # As a reactor does it; the clock's advance shows the error to the test.
+                self._send_end()
                 self._lost(Failure())
                 raise
 
@@ -111,6 +111,7 @@ class Stream(WritingSide):
         try:
             self.protocol.readConnectionLost()
         except BaseException:
+            self._send_end()
             self._lost(Failure())
             raise
 

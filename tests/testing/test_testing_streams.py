@@ -49,7 +49,7 @@ class End(Protocol):
         self.ended = reason.type
 
 
-class Ends(ClientFactory[Any]):
+class Ends(ClientFactory):
     """Builds Ends; keeps them, and the failures of a client."""
 
     noisy = False
