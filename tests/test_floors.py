@@ -17,7 +17,7 @@ FLOORS: list[dict[str, str]] = [
     {
         "message": """values grammar status uri_params sip_uri tel_uri uri address via cseq parameterized
             media events timing reasons references identity fields credentials registry headers
-            message build parser framing elements"""
+            message build parser framing multipart elements"""
     },
     {
         "sdp": """fields attributes grammar section media reading session streams answering negotiated
