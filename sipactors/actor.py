@@ -1,4 +1,4 @@
-"""What every actor is made of: a machine whose whole behaviour is one table, and a safe way to tell its observers."""
+"""What every actor is made of: a machine that is one table, and a safe way to tell its observers."""
 
 from __future__ import annotations
 

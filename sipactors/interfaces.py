@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
@@ -103,7 +103,7 @@ class IServerTransactionUser(Interface):
 class IRequestReceiver(Interface):
     """The floor above the transactions, which every new request and every ACK to a 2xx goes to."""
 
-    def request_received(transaction: object, flow: IFlow) -> None:
+    def request_received(transaction: Any, flow: IFlow) -> None:
         """A request of a new server transaction, `transaction.request`; set its `user` and answer it.
 
         May raise MalformedMessage, whose status is then answered.
@@ -262,7 +262,7 @@ class IDialogHost(Interface):
     ) -> None:
         """Send the ACK to a 2xx, with the credentials of its INVITE; `sent` gets flow and bytes."""
 
-    def contact(flow: IFlow, local: Address, given: Address | None, secure: bool) -> str:
+    def contact(flow: IFlow, local: Address | str, given: Address | None, secure: bool) -> str:
         """Our Contact on a flow: `given` or one made from the local address, with the flow's host."""
 
     def adopt(child: object) -> None:

@@ -57,7 +57,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Locating:
-    """How names become addresses (RFC 3263), how long that may take, and how much a stranger's DNS may ask."""
+    """How names become addresses (RFC 3263): how long that may take, how much a stranger's DNS may ask."""
 
     deadline: float = 10.0
     "Seconds in which a URI becomes targets, or ResolvingFailure."

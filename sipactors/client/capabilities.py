@@ -8,7 +8,22 @@ METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "MESSAGE", "INFO", "UPDA
 "Methods that an application takes unless it says otherwise."
 
 KNOWN_METHODS = frozenset(
-    "INVITE ACK CANCEL BYE OPTIONS REGISTER PRACK UPDATE INFO MESSAGE SUBSCRIBE NOTIFY REFER PUBLISH".split()
+    [
+        "INVITE",
+        "ACK",
+        "CANCEL",
+        "BYE",
+        "OPTIONS",
+        "REGISTER",
+        "PRACK",
+        "UPDATE",
+        "INFO",
+        "MESSAGE",
+        "SUBSCRIBE",
+        "NOTIFY",
+        "REFER",
+        "PUBLISH",
+    ]
 )
 "Methods that the stack knows: one that is not wanted is 405, any other 501 (RFC 3261 §8.2.1, §21.5.2)."
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sipactors.client.client import SIPClient
     from sipactors.client.transactions import ServerTransaction
     from sipactors.interfaces import IFlow
-    from sipactors.message import URI, Request, RequestElements, Response
+    from sipactors.message import URI, Request, RequestElements
 
 INIT = "INIT"
 ACTIVE = "ACTIVE"
@@ -41,7 +41,9 @@ CLOSED = "TERMINATED"
 SHUTDOWN_DEADLINE = 32.0
 "Seconds that `shutdown` waits for the last answers before it closes what is left."
 
-OWN_OBJECTS = frozenset("REGISTER INVITE PRACK ACK CANCEL UPDATE BYE SUBSCRIBE REFER NOTIFY".split())
+OWN_OBJECTS = frozenset(
+    ["REGISTER", "INVITE", "PRACK", "ACK", "CANCEL", "UPDATE", "BYE", "SUBSCRIBE", "REFER", "NOTIFY"]
+)
 "Methods that `send_request` refuses: they have their own objects."
 
 
@@ -332,7 +334,7 @@ class Connection(Machine):
             self.feed("CLOSE")
 
     def shutdown(self, deadline: float = SHUTDOWN_DEADLINE) -> Deferred[None]:
-        """End everything properly, calls with BYE; then close. Fires after `deadline` seconds at the latest."""
+        """End everything properly, calls with BYE; then close, after `deadline` seconds at the latest."""
         endings: list[Deferred[Any]] = []
         for child in list(self._children):
             leave = getattr(child, "shutdown", None)
@@ -399,7 +401,7 @@ def _within(endings: list[Deferred[Any]], seconds: float, later: Callable[..., A
     if not endings:
         return succeed(None)
     done: Deferred[None] = Deferred()
-    deadline = later(seconds, lambda: done.called or done.callback(None))
+    deadline = later(seconds, done.callback, None)
 
     def all_ended(_: object) -> None:
         if not done.called:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sipactors.interfaces import IResolver, ITrace
 
 
-class Stack(MultiService):  # type: ignore[misc]
+class Stack(MultiService):
     """One SIP stack, as a Twisted service: it listens while it runs, and ends calls properly when it stops.
 
     `resolver` looks names up (RFC 3263), `trace` watches every message, `dice` is the source of chance.
@@ -39,7 +39,7 @@ class Stack(MultiService):  # type: ignore[misc]
         trace: ITrace | None = None,
         dice: Dice | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.reactor = reactor
         self.timing = Timing() if timing is None else timing
         self.limits = Limits() if limits is None else limits
@@ -83,11 +83,14 @@ class Stack(MultiService):  # type: ignore[misc]
         self.draining = False
         for access in self.access_points:
             access.start()
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
 
     def stopService(self) -> Deferred[Any]:
         """Refuse new work with 503, end calls with BYE, then close; done within 32 s, less when idle."""
-        return self.shutdown().addCallback(lambda _: super(Stack, self).stopService())
+        return self.shutdown().addCallback(self._stop_children)
+
+    def _stop_children(self, _: object) -> Any:
+        return super().stopService()  # type: ignore[no-untyped-call]
 
     def shutdown(self) -> Deferred[Any]:
         """End everything properly, with a deadline, and stop listening; the stack may be started again."""

@@ -75,6 +75,12 @@ class ServerTransaction:
         if not self.response_allowed:
             raise InvalidTransactionState(f"no response to this {self.method} can be sent any more")
 
+    def taken_up(self) -> Connection:
+        """The connection; ResourceNotAvailable while there is none, or when it is closed."""
+        if self.connection is None or self.connection.closed:
+            raise ResourceNotAvailable("the request belongs to no open connection")
+        return self.connection
+
     def respond(self, elements: ResponseElements) -> None:
         """Send a response.
 

@@ -52,7 +52,8 @@ class Acceptance(Machine):
     def _no_ack(self, _: object) -> None:
         usage, transaction = self._usage, self.transaction
         self._leave(None)
-        assert usage is not None and transaction is not None
+        assert usage is not None
+        assert transaction is not None
         usage.not_acknowledged(transaction)
 
     def _leave(self, _: object) -> None:

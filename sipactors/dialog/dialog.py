@@ -118,7 +118,7 @@ class Dialog(Machine):
         self.secure = isinstance(uri, SIPURI) and uri.secure
 
     def accept_response(self, response: Response) -> None:
-        """Take a response of the peer's as the making or the confirming of this dialog (§12.1.2, §13.2.2.4)."""
+        """Let a response of the peer's make or confirm this dialog (RFC 3261 §12.1.2, §13.2.2.4)."""
         if self.remote_tag is None:
             self.remote_tag = response.to_tag
         self.remote = response.get("To") or self.remote

@@ -1,4 +1,4 @@
-"""A call, as far as one dialog carries it: INVITE, ACK, BYE and what goes on between them (RFC 3261 §13 to §15)."""
+"""A call, as far as one dialog carries it: INVITE, ACK, BYE and what goes on between (RFC 3261 §13 to §15)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from sipactors.interfaces import IConnectionObserver, IDialogHost, IFlow
     from sipactors.message import URI, Address, MessageElements, Request, Response
 
-OWN_METHODS = frozenset("REGISTER INVITE BYE CANCEL SUBSCRIBE NOTIFY UPDATE PRACK REFER ACK".split())
+OWN_METHODS = frozenset(
+    ["REGISTER", "INVITE", "BYE", "CANCEL", "SUBSCRIBE", "NOTIFY", "UPDATE", "PRACK", "REFER", "ACK"]
+)
 "Methods that `send_request` refuses: each has a call of its own."
 
 
@@ -48,8 +50,8 @@ class InviteUsage(Usage):
         "_ack",
         "_ending",
         "_held_bye",
-        "_inviting",
         "_invitation",
+        "_inviting",
         "auto_ack",
         "auto_bye",
         "bye_after_cancel",
@@ -113,7 +115,7 @@ class InviteUsage(Usage):
         """
         dialog = answer_dialog(transaction, "INVITE")
         given = None if contact is None else as_address(contact, "Contact")
-        usage = cls(transaction.connection, dialog, observer, given)
+        usage = cls(dialog.host, dialog, observer, given)
         usage._invitation = transaction
         transaction.usage = usage
         return usage
@@ -162,7 +164,7 @@ class InviteUsage(Usage):
         Raises InvalidDialogState when there is no 2xx to acknowledge.
         """
         sequence = transaction.request.cseq.number
-        if self.dialog.remote_target is None or self._ack is not None and self._ack[0] == sequence:
+        if self.dialog.remote_target is None or (self._ack is not None and self._ack[0] == sequence):
             raise InvalidDialogState("there is no 2xx to acknowledge")
         # RFC 3261 §13.2.2.4: "The sequence number of the CSeq header field MUST be the same as the
         # INVITE being acknowledged".
@@ -258,7 +260,7 @@ class InviteUsage(Usage):
 
     def accepted(self, transaction: ClientTransaction, response: Response, inviting: Inviting) -> None:
         """A 2xx came for the first time: acknowledge it when it is the stack's to do so."""
-        if self._closed or self.auto_ack and not (inviting.bodiless and response.body):
+        if self._closed or (self.auto_ack and not (inviting.bodiless and response.body)):
             self.ack(transaction)
 
     def answer_told(self, transaction: ClientTransaction) -> None:

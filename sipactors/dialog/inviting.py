@@ -1,4 +1,4 @@
-"""One INVITE of ours with everything it brings about: early dialogs, forks, 2xxs and their ACKs (RFC 3261 §13.2)."""
+"""One INVITE of ours with all it brings about: early dialogs, forks, 2xxs and their ACKs (RFC 3261 §13.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a dialog begins: with a first request of ours, or with our answer to one of the peer's (RFC 3261 §12.1)."""
+"""How a dialog begins: with a first request of ours, or our answer to one of the peer's (RFC 3261 §12.1)."""
 
 from __future__ import annotations
 
@@ -46,8 +46,9 @@ def answer_dialog(transaction: ServerTransaction, method: str) -> Dialog:
         raise ArgumentError("the request has its usage already")
     transaction.check_response_allowed()
     tag = transaction.tag
+    connection = transaction.taken_up()
     dialog = Dialog(
-        transaction.connection,
+        connection,
         call_id=request.call_id,
         local=f"{request.get('To')};tag={tag}",
         local_tag=tag,

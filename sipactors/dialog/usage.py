@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sipactors.actor import tell
 from sipactors.errors import InvalidDialogState, ResourceNotAvailable
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sipactors.client.transactions import ClientTransaction, ServerTransaction
     from sipactors.dialog.dialog import Dialog
-    from sipactors.interfaces import IConnectionObserver, IDialogHost, IFlow
+    from sipactors.interfaces import IConnectionObserver, IDialogHost, IFlow, IRequestOwner
     from sipactors.message import Address, MessageElements, Request, Response
 
 
@@ -42,7 +42,7 @@ class Usage:
     @property
     def observer(self) -> IConnectionObserver:
         """Who hears of this usage: its own observer, or its connection's."""
-        return self.host.observer if self._observer is None else self._observer  # type: ignore[no-any-return]
+        return self.host.observer if self._observer is None else self._observer
 
     @property
     def closed(self) -> bool:
@@ -94,7 +94,7 @@ class Usage:
         method: str,
         elements: MessageElements | None,
         *,
-        owner: object = None,
+        owner: IRequestOwner | None = None,
         prepare: Callable[[Request, IFlow], object] | None = None,
         hold: bool = False,
     ) -> ClientTransaction:
@@ -102,10 +102,10 @@ class Usage:
         request, next_hop = self.dialog.make_request(method)
         if elements is not None:
             elements.apply(request)
-        return self.host.send(  # type: ignore[no-any-return]
+        return self.host.send(
             request,
             next_hop,
-            self if owner is None else owner,
+            cast("IRequestOwner", self) if owner is None else owner,
             prepare=prepare,
             sequence=self.dialog.next_sequence,
             hold=hold,

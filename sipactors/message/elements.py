@@ -9,15 +9,29 @@ from sipactors.errors import ArgumentError
 from sipactors.message.address import Address
 from sipactors.message.headers import HeaderItems, clean, header_items
 from sipactors.message.registry import HEADERS, canonical
-from sipactors.message.uri import URI, SIPURI, parse_uri
+from sipactors.message.uri import SIPURI, URI, parse_uri
 from sipactors.message.values import is_token
 
 if TYPE_CHECKING:
     from sipactors.message.message import Message
 
 FORBIDDEN = frozenset(
-    "Authentication-Info Call-ID CSeq From To Max-Forwards Min-Expires Record-Route Service-Route Via "
-    "Security-Server Security-Verify Content-Length P-Access-Network-Info".split()
+    (
+        "Authentication-Info",
+        "Call-ID",
+        "CSeq",
+        "From",
+        "To",
+        "Max-Forwards",
+        "Min-Expires",
+        "Record-Route",
+        "Service-Route",
+        "Via",
+        "Security-Server",
+        "Security-Verify",
+        "Content-Length",
+        "P-Access-Network-Info",
+    )
 )
 "Headers that are the stack's own: an application that sets one is refused."
 
@@ -106,7 +120,7 @@ class RequestElements(MessageElements):
         body: bytes = b"",
         content_type: object = None,
     ) -> None:
-        """Raises ArgumentError for tags in From or To, headers in the URI, and what MessageElements refuses."""
+        """Raises ArgumentError for tags in From or To, headers in a URI, and what MessageElements refuses."""
         super().__init__(headers, body, content_type)
         self.uri = None if uri is None else as_uri(uri)
         if isinstance(self.uri, SIPURI) and self.uri.headers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -14,7 +14,7 @@ from sipactors.interfaces import IClientTransactionUser
 from sipactors.message import cancel_for
 
 if TYPE_CHECKING:
-    from sipactors.interfaces import IFlow
+    from sipactors.interfaces import IFlow, ILocator
     from sipactors.locating import Target
     from sipactors.message import Request, Response
     from sipactors.transaction.dispatcher import ClientTransaction, Dispatcher
@@ -24,19 +24,6 @@ MAX_DATAGRAM = 1300
 
 MAX_TARGETS = 16
 "Targets tried for one request."
-
-
-class Locates(Protocol):
-    """What an attempt asks of a locator: sipactors.locating.Locator, or a test's own."""
-
-    def locate(self, uri: Any, **how: Any) -> Sequence[Target] | Deferred[Sequence[Target]]:
-        """The targets of a URI in order, at once when they are known."""
-
-    def failed(self, target: Target, retry_after: float | None = None) -> None:
-        """This target did not serve: it goes last for a while."""
-
-    def succeeded(self, target: Target) -> None:
-        """This target answered."""
 
 
 @implementer(IClientTransactionUser)
@@ -69,7 +56,7 @@ class Attempt:
     def __init__(
         self,
         dispatcher: Dispatcher,
-        locator: Locates,
+        locator: ILocator,
         request: Request,
         user: IClientTransactionUser,
         prepare: Callable[[Request, IFlow], object] | None = None,
@@ -208,7 +195,8 @@ class Attempt:
 
     def _send_cancel(self) -> None:
         transaction, user = self.transaction, self._cancel_user
-        assert transaction is not None and user is not None
+        assert transaction is not None
+        assert user is not None
         self._cancel_sent = True
         cancel = cancel_for(self.request)
         for name, value in self._cancel_headers:
@@ -235,10 +223,9 @@ class Attempt:
             if self._cancel_user is not None and not self._cancel_sent:
                 # RFC 3261 §9.1: the CANCEL waits until a provisional response has come.
                 self._send_cancel()
-        elif status == 503 and self._cancel_user is None:
+        elif status == 503 and self._cancel_user is None and self._another(response):
             # RFC 3263 §4.3: a 503 is a failure of this target, and the next one is tried.
-            if self._another(response):
-                return
+            return
         tell(self._dispatcher.metrics, self.user.response_received, response, self)
 
     def _another(self, response: Response) -> bool:
@@ -296,7 +283,7 @@ def _retry_after(response: Response) -> float | None:
 
 def send_once(
     dispatcher: Dispatcher,
-    locator: Locates,
+    locator: ILocator,
     request: Request,
     uri: Any,
     sent: Callable[[IFlow, bytes], object] | None = None,

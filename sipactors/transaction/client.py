@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from zope.interface import implementer
+
 from sipactors.actor import TERMINATED, Machine, Table, tell
 from sipactors.errors import SIPError, TransactionTimeout
+from sipactors.interfaces import IFlowWatcher
 
 if TYPE_CHECKING:
     from sipactors.interfaces import IClientTransactionUser, IFlow
@@ -23,6 +26,7 @@ PROCEEDING = "PROCEEDING"
 COMPLETED = "COMPLETED"
 
 
+@implementer(IFlowWatcher)
 class NonInviteClient(Machine):
     """One request of ours other than INVITE and ACK on one flow, with the responses to it."""
 

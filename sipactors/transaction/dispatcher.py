@@ -211,7 +211,7 @@ class Dispatcher:
     def reply(
         self, request: Request, flow: IFlow, status: int, headers: Iterable[tuple[str, object]] = ()
     ) -> None:
-        """Answer a request and forget it (RFC 3261 §8.2.7). Raises MalformedMessage if its Via is unreadable."""
+        """Answer and forget (RFC 3261 §8.2.7). Raises MalformedMessage if the Via is unreadable."""
         if request.method == "ACK":
             return
         # RFC 3261 §8.2.7: a stateless UAS must make the same To tag for every copy of the request.
@@ -240,7 +240,7 @@ class Dispatcher:
         branch: str,
         wire: bytes | None = None,
     ) -> ClientTransaction:
-        """Start the client transaction of a request whose top Via has that branch; `wire` is its rendering."""
+        """Start the client transaction of a request whose top Via has that branch."""
         self.metrics.client_transactions += 1
         method = request.method
         key = f"{branch} {method}"

@@ -12,8 +12,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from zope.interface import implementer
+
 from sipactors.actor import TERMINATED, Machine, Table, tell
 from sipactors.errors import SIPError, TransactionTimeout
+from sipactors.interfaces import IFlowWatcher
 from sipactors.message import ack_for
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ COMPLETED = "COMPLETED"
 ACCEPTED = "ACCEPTED"
 
 
+@implementer(IFlowWatcher)
 class InviteClient(Machine):
     """One INVITE of ours on one flow, with all the responses to it."""
 
