@@ -32,10 +32,10 @@ class StreamFlow(Machine):
     Theory of operation. CONNECTING until the system (and TLS, where there is some) has made the
     connection; what is sent meanwhile waits, bounded. OPEN carries messages both ways. CLOSING sends
     nothing more and hears nothing more, but lets the peer read what is on its way. Whatever ends the
-    connection leads to TERMINATED, where it leaves its pool. Everybody who watches it is told as soon as
-    nothing can be sent any more, once, and from a turn of the reactor of their own. A `late` comes from the lane of Limits.handshake_timeout:
-    a peer that does not finish its connection, its first message, a message it began, or reading what
-    we sent before we closed.
+    connection leads to TERMINATED, where it leaves its pool. Everybody who watches it is told as soon
+    as nothing can be sent any more, once, and from a turn of the reactor of their own. A `late` comes
+    from the lane of Limits.handshake_timeout: a peer that does not begin or finish a message, or does
+    not read what we sent before we closed.
     """
 
     INITIAL: ClassVar[str] = CONNECTING

@@ -116,8 +116,9 @@ def request(via: str, method: str = "OPTIONS", body: bytes = b"", more: str = ""
 def response(via: str) -> bytes:
     """A response with this topmost Via."""
     return (
-        f"SIP/2.0 200 OK\r\nVia: {via}\r\nFrom: <sip:alice@example.com>;tag=a\r\nTo: <sip:bob@example.com>;tag=b"
-        "\r\nCall-ID: 1@example.com\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+        f"SIP/2.0 200 OK\r\nVia: {via}\r\nFrom: <sip:alice@example.com>;tag=a\r\n"
+        "To: <sip:bob@example.com>;tag=b\r\nCall-ID: 1@example.com\r\nCSeq: 1 OPTIONS\r\n"
+        "Content-Length: 0\r\n\r\n"
     ).encode()
 
 
