@@ -1,4 +1,4 @@
-"""A call, as far as one dialog carries it: INVITE, ACK, BYE and what goes on between (RFC 3261 §13 to §15)."""
+"""A call, as far as one dialog carries it: INVITE, ACK, BYE and what goes on between (RFC 3261 §13-§15)."""
 
 from __future__ import annotations
 
