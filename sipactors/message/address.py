@@ -14,6 +14,7 @@ from sipactors.message.values import (
     Parameters,
     ParametersLike,
     check_text,
+    check_token,
     is_token,
     quote,
     read_parameters,
@@ -168,7 +169,8 @@ class Address:
 
     @tag.setter
     def tag(self, tag: str | None) -> None:
-        self._set("tag", tag)
+        # RFC 3261 §25.1: tag-param = "tag" EQUAL token
+        self._set("tag", None if tag is None else check_token(tag, "tag"))
 
     @property
     def expires(self) -> int | None:
