@@ -225,7 +225,7 @@ def test_what_is_no_uri_is_refused(text: str) -> None:
     ],
 )
 def test_telephone_numbers_that_are_the_same(one: str, other: str) -> None:
-    """RFC 3966 §4: digits must be equal after removing all visual separators; comparisons are case-insensitive."""
+    """RFC 3966 §4: digits must be equal after removing all visual separators, without case."""
     assert parse_uri(one) == parse_uri(other)
     assert hash(parse_uri(one)) == hash(parse_uri(other))
 
@@ -363,7 +363,8 @@ def test_any_text_is_a_uri_or_malformed(text: str) -> None:
         try:
             uri = parse_uri(candidate)
         except MalformedMessage as error:
-            assert error.status == 400
+            if error.status != 400:
+                raise
         else:
             assert parse_uri(str(uri)) == uri
             assert str(parse_uri(str(uri))) == str(uri)

@@ -44,7 +44,7 @@ def test_parameters_are_a_mapping_in_order() -> None:
 
 
 def test_parameters_are_compared_by_meaning() -> None:
-    """RFC 3261 §7.3.1: values are case-insensitive, quoted strings are case-sensitive; order does not matter."""
+    """RFC 3261 §7.3.1: values are case-insensitive, quoted strings are case-sensitive, in any order."""
     assert Parameters.parse(";a=B;c") == Parameters.parse(";C;A=b")
     assert Parameters.parse(';a="B"') != Parameters.parse(';a="b"')
     assert Parameters.parse(';a="b"') == Parameters.parse(";a=b")
@@ -79,7 +79,7 @@ def test_parameters_are_written_as_they_were_read(text: str) -> None:
     ],
 )
 def test_what_are_no_parameters_is_refused(text: str) -> None:
-    """RFC 3261 §25.1: generic-param = token [ EQUAL gen-value ]; §7.3.1: a name MUST NOT appear more than once."""
+    """RFC 3261 §25.1: generic-param = token [ EQUAL gen-value ]; §7.3.1: no name appears twice."""
     with pytest.raises(MalformedMessage):
         read_parameters(text)
 
@@ -210,8 +210,8 @@ def seconds(read: Callable[[str], object], text: str) -> float:
 def test_time_grows_with_length(kind: str) -> None:
     """D-43: no quadratic parsing (folding, quoted strings, commas, parameters): time grows with length.
 
-    Eight times the text may take at most twenty times as long (2.5 for each doubling would allow 15.6; the rest
-    is the noise of a busy machine); a quadratic reader takes 64 times as long.
+    Eight times the text may take at most twenty times as long (2.5 for each doubling would allow 15.6; the
+    rest is the noise of a busy machine); a quadratic reader takes 64 times as long.
     """
     make = HOSTILE[kind]
     short, long = make(SIZE), make(8 * SIZE)
