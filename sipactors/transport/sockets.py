@@ -70,6 +70,10 @@ class StreamPort(tcp.Port):
         """See tcp.Port."""
         return _one_family(super().createInternetSocket())  # type: ignore[no-untyped-call]
 
+    def getHandle(self) -> socket.socket:
+        """The listening socket; a tcp.Port alone does not show it."""
+        return self.socket
+
 
 @implementer(IHalfCloseableDescriptor)
 class DatagramPort(udp.Port):
