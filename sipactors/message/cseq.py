@@ -9,8 +9,9 @@ from sipactors.errors import MalformedMessage
 from sipactors.message.grammar import check_number, read_number
 from sipactors.message.values import TOKEN, check_token
 
-_cseq = re.compile(rf"[ \t]*([0-9]+)[ \t]+({TOKEN})[ \t]*\Z")
-_rack = re.compile(rf"[ \t]*([0-9]+)[ \t]+([0-9]+)[ \t]+({TOKEN})[ \t]*\Z")
+_cseq = re.compile(rf"([0-9]+)[ \t]+({TOKEN})\Z").match
+_rack = re.compile(rf"([0-9]+)[ \t]+([0-9]+)[ \t]+({TOKEN})\Z").match
+_METHODS = frozenset(("INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "SUBSCRIBE", "NOTIFY", "MESSAGE"))
 
 # RFC 3261 §8.1.1.5: the sequence number value MUST be expressible as a 32-bit unsigned integer and MUST
 # be less than 2**31.
@@ -35,12 +36,16 @@ class CSeq:
     @classmethod
     def parse(cls, text: str) -> CSeq:
         """Read "314159 INVITE"; MalformedMessage(400) when it is not that, or over 2**31 - 1."""
-        found = _cseq.match(text)
+        cseq: CSeq = _new(cls)
+        number, _, cseq.method = text.partition(" ")
+        if cseq.method in _METHODS and len(number) < 10 and number.isdigit() and number.isascii():
+            cseq.number = int(number)
+            return cseq
+        found = _cseq(text.strip(" \t"))
         if found is None:
             raise MalformedMessage(400, "not a number and a method")
-        cseq: CSeq = _new(cls)
         number, cseq.method = found.groups()
-        cseq.number = int(number) if len(number) < 10 else read_number(number, _LIMIT)
+        cseq.number = read_number(number, _LIMIT)
         return cseq
 
     def __str__(self) -> str:
@@ -63,7 +68,7 @@ class RAck:
     @classmethod
     def parse(cls, text: str) -> RAck:
         """Read "776656 1 INVITE"; MalformedMessage(400) when it is not that."""
-        found = _rack.match(text)
+        found = _rack(text.strip(" \t"))
         if found is None:
             raise MalformedMessage(400, "not two numbers and a method")
         rack: RAck = _new(cls)

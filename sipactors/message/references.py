@@ -11,13 +11,16 @@ from sipactors.message.values import is_token
 
 # RFC 3261 §25.1: word, of which a Call-ID has one, or two with an "@" between them.
 _WORD = r"[A-Za-z0-9\-.!%*_+`'~()<>:\\\"/\[\]?{}]+"
-_call_id = re.compile(rf"{_WORD}(?:@{_WORD})?\Z")
+_call_id = re.compile(rf"{_WORD}(?:@{_WORD}|)\Z")
+_is_call_id = _call_id.match
 
 
 def read_call_id(text: str) -> str:
     """A Call-ID, or one of In-Reply-To; MalformedMessage(400) when it is none. Compared with case."""
+    if _is_call_id(text):
+        return text
     text = text.strip(" \t")
-    if not _call_id.match(text):
+    if not _is_call_id(text):
         raise MalformedMessage(400, f"not a Call-ID: {text[:80]!r}")
     return text
 

@@ -21,9 +21,9 @@ from sipactors.message.values import TOKEN, Parameters, ParametersLike, check_to
 # The usual form in one match: branch, and no parameter but rport before or after it. What does not match is
 # read piece by piece, and is judged there.
 _usual = re.compile(
-    rf"SIP/2\.0/([A-Z]+) ([A-Za-z0-9.\-]+)(?::([1-5][0-9]{{4}}|[1-9][0-9]{{0,3}}))?"
-    rf"(;rport;branch={TOKEN}|;branch={TOKEN}(?:;rport)?|)\Z"
-)
+    rf"SIP/2\.0/([A-Z]+) ([A-Za-z0-9.\-]+)(?::([1-5][0-9]{{4}}|[1-9][0-9]{{0,3}})|)"
+    rf"(;branch={TOKEN}(?:;rport|)|;rport;branch={TOKEN}|)\Z"
+).match
 _start = re.compile(
     rf"({TOKEN})[ \t]*/[ \t]*({TOKEN})[ \t]*/[ \t]*({TOKEN})[ \t]+"
     r"((?:\[[0-9A-Fa-f:.]*\]|[A-Za-z0-9._\-]+)(?:[ \t]*:[ \t]*[0-9]+)?)"
@@ -64,11 +64,10 @@ class Via:
     def parse(cls, text: str) -> Via:
         """Read one Via value; MalformedMessage(400) when it is none."""
         via: Via = _new(cls)
-        found = _usual.match(text)
+        found = _usual(text)
         if found is not None:
-            via.transport, host, port, params = found.groups()
+            via.transport, host, port, via._params_text = found.groups()
             if is_host(host):
-                via._params_text = params
                 via.host = host
                 via.protocol = "SIP/2.0"
                 via.port = int(port) if port else None
