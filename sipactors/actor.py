@@ -70,10 +70,15 @@ class Machine:
         """Hear of an event that the state has no row for; nothing needs to be done."""
 
 
-def tell(metrics: Any, method: Callable[..., Any], *arguments: Any) -> None:
-    """Call an observer's method; whatever it raises is logged and counted, and stops nothing."""
+def tell(metrics: Any, method: Callable[..., Any], *arguments: Any) -> bool:
+    """Call an observer's method; whatever it raises is logged and counted, and stops nothing.
+
+    Gives whether it went through.
+    """
     try:
         method(*arguments)
+        return True
     except Exception:
         metrics.observer_errors += 1
         log.failure("an observer raised in {method}", method=getattr(method, "__qualname__", repr(method)))
+        return False

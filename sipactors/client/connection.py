@@ -298,7 +298,10 @@ class Connection(Machine):
     def request_received(self, transaction: ServerTransaction) -> None:
         """A request outside of dialogs is for this connection."""
         transaction.connection = self
-        tell(self.dispatcher.metrics, self.observer.request_received, transaction)
+        told = tell(self.dispatcher.metrics, self.observer.request_received, transaction)
+        if not told and transaction.response_allowed:
+            # RFC 3261 §21.5.1: "an unexpected condition that prevented it from fulfilling the request".
+            transaction.answer(500)
 
     # ------------------------------------------------------------------ results of stand-alone requests
 

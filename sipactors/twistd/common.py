@@ -1,0 +1,89 @@
+"""What every twistd plugin of sipactors shares: clear errors, a trace from an option, garbage collection."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import Service
+from twisted.internet.error import CannotListenError
+from twisted.python import usage
+
+from sipactors.errors import SIPError
+from sipactors.trace import Ladder
+
+if TYPE_CHECKING:
+    from sipactors.interfaces import ITrace
+
+GC_THRESHOLD = 20_000
+"Allocations between collections: a stateful OPTIONS costs a quarter less than with Python's default 700."
+
+
+def make_trace(spec: str | None, reactor: Any) -> ITrace | None:
+    """A trace as `--trace` names it: `ladder` (standard error) or `ladder:FILE`.
+
+    Raises UsageError for anything else, and for a file that cannot be written.
+    """
+    if spec is None:
+        return None
+    kind, _, place = spec.partition(":")
+    if kind != "ladder":
+        raise usage.UsageError(f"--trace: ladder or ladder:FILE, not {spec!r}")
+    return Ladder(_line_writer(place), reactor)
+
+
+def _line_writer(place: str) -> Callable[[str], object]:
+    if not place:
+        # The real standard error: twistd turns sys.stderr into log lines of its own.
+        return lambda line: print(line, file=sys.__stderr__, flush=True)
+    try:
+        stream = open(place, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - open as long as we run
+    except OSError as error:
+        raise usage.UsageError(f"--trace: {error.strerror}: {place}") from None
+    return lambda line: stream.write(line + "\n")
+
+
+def tune_garbage_collection() -> None:
+    """Keep what is loaded out of collections, and collect less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 50)
+
+
+class OneLineService(Service):
+    """Starts another service; when that cannot be, says why in one line and ends with status 1."""
+
+    def __init__(self, inner: Any, reactor: Any) -> None:
+        self._inner = inner
+        self._reactor = reactor
+        self._started = False
+
+    def privilegedStartService(self) -> None:
+        """Bind before twistd becomes a daemon, so that its caller sees what went wrong."""
+        try:
+            self._inner.startService()
+        except (CannotListenError, SIPError) as error:
+            raise SystemExit(f"sip-agent: {explain(error)}") from None
+        self._started = True
+        tune_garbage_collection()
+
+    def startService(self) -> None:
+        """See IService."""
+        if not self._started:
+            self.privilegedStartService()
+        super().startService()
+
+    def stopService(self) -> Any:
+        """See IService."""
+        super().stopService()
+        return self._inner.stopService() if self._started else None
+
+
+def explain(error: Exception) -> str:
+    """An error as one line for the person at the terminal."""
+    if isinstance(error, CannotListenError):
+        reason = getattr(error.socketError, "strerror", None) or error.socketError
+        return f"cannot listen on {error.interface or '*'} port {error.port}: {reason}"
+    return " ".join(str(error).split())
