@@ -106,11 +106,20 @@ class OfferAnswer:
         self.media.append(local)
         self._added.append(local)
 
-    def remove(self, index: int) -> None:
-        """Want a stream no more: its m= line stays, with port 0 (RFC 3264 §8.2). Raises ArgumentError."""
-        (local,) = self._chosen(index)
-        self.streams[index] = None
+    def remove(self, stream: int | LocalMedia) -> None:
+        """Want a stream no more: its m= line, if it has one, stays with port 0 (RFC 3264 §8.2).
+
+        `stream` is the index of its m= line, or what was given to add(), which may have been refused.
+        Raises ArgumentError when it is not ours.
+        """
+        local = self._chosen(stream)[0] if isinstance(stream, int) else stream
+        if not any(local is other for other in (*self.media, *self.streams)):
+            raise ArgumentError("no stream of ours")
         self.media = [other for other in self.media if other is not local]
+        self._added = [other for other in self._added if other is not local]
+        self.streams = [None if other is local else other for other in self.streams]
+        # An answer that still comes to our offer does not bring it back.
+        self._slots = [None if other is local else other for other in self._slots]
 
     def _chosen(self, index: int | None) -> list[LocalMedia]:
         if index is None:
@@ -338,7 +347,10 @@ class OfferAnswer:
         self._attributes = [(each.name, each.value) for each in description.attributes]
         slots = []
         for index, stream in enumerate(description.media):
-            local = LocalMedia.of(description, stream)
+            try:
+                local = LocalMedia.of(description, stream)
+            except MalformedMessage as error:
+                raise ArgumentError(error.what) from None
             before = self.streams[index] if index < len(self.streams) else None
             if local is not None and offered is not None:
                 # What the offer forbade says nothing of what this side wants later.

@@ -54,7 +54,8 @@ def test_rfc_4317_2_1_one_codec_of_each_kind_is_accepted() -> None:
     assert made == (
         "o=alice 2890844526 2890844526 IN IP4 host.atlanta.example.com | c=IN IP4 host.atlanta.example.com"
         " | m=audio 49170 RTP/AVP 0 8 97 | a=rtpmap:0 PCMU/8000 | a=rtpmap:8 PCMA/8000"
-        " | a=rtpmap:97 iLBC/8000 | m=video 51372 RTP/AVP 31 32 | a=rtpmap:31 H261/90000 | a=rtpmap:32 MPV/90000"
+        " | a=rtpmap:97 iLBC/8000"
+        " | m=video 51372 RTP/AVP 31 32 | a=rtpmap:31 H261/90000 | a=rtpmap:32 MPV/90000"
     )
     assert answered == (
         "o=bob 2808844564 2808844564 IN IP4 host.biloxi.example.com | c=IN IP4 host.biloxi.example.com"

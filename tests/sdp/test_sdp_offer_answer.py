@@ -285,6 +285,29 @@ def test_a_rejected_slot_is_used_again() -> None:
         a.hold(7)
 
 
+@pytest.mark.accepts("C13")
+def test_a_stream_can_be_wanted_no_more_at_any_time() -> None:
+    """RFC 3264 §8.2: existing media streams are removed by a new SDP with the port set to zero."""
+    a, b = side(LocalMedia(4000), LocalMedia(4002)), side(LocalMedia(5000), LocalMedia(5002), number=2)
+    exchange(a, b)
+    video = LocalMedia(4004, ["H261/90000"], "video")
+    a.add(video)
+    assert len(a.offer().media) == 3
+    a.offer_rejected()
+    a.remove(video)
+    made = a.offer()
+    assert len(made.media) == 2
+    # Removed while our offer waits: the answer does not bring it back.
+    a.remove(1)
+    b.offer_received(made)
+    a.answer_received(b.answer())
+    assert a.streams[1] is None
+    made, answered = exchange(a, b)
+    assert [made.media[1].port, answered.media[1].port] == [0, 0]
+    with pytest.raises(ArgumentError):
+        a.remove(video)
+
+
 WEB = (
     "a=group:BUNDLE v a",
     "a=ice-options:trickle",
@@ -492,3 +515,5 @@ def test_the_pieces_check_what_they_are_given() -> None:
         offer(ORIGIN, [LocalMedia(4000, attributes=[("x", "a\r\nb")])])
     with pytest.raises(ArgumentError):
         side().offer(SessionDescription(["v=0"]))
+    with pytest.raises(ArgumentError, match="SDP b= line"):
+        side().offer(SessionDescription.parse(HEAD + "m=audio 9 RTP/AVP 0\r\nb=AS\r\n"))
