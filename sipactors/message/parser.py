@@ -19,6 +19,7 @@ _FOLD = re.compile(r"\r\n[ \t]+")
 _LINE_BREAKS = re.compile(rb"\A(?:\r\n)+")
 _UNSAFE = re.compile(r"[\r\n\0]")
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
+_unknown: dict[str, str] = {}
 # Methods that need no look at their letters: the IANA registry's.
 _METHODS = frozenset(
     {"INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "PRACK", "SUBSCRIBE", "NOTIFY", "PUBLISH"}
@@ -115,14 +116,13 @@ def read_head(head: bytes, limits: Limits = DEFAULT) -> Request | Response:
                 return read_head(_FOLD.sub(" ", text).encode("utf-8", "surrogateescape"), limits)
             # RFC 3261 §25.1: HCOLON = *( SP / HTAB ) ":" SWS
             name = name.rstrip(" \t")
-            key = canonical(name)
-            if key not in HEADERS:
-                if not TOKEN.fullmatch(name):
-                    colon = ""
-                elif spelled is None:
-                    spelled = {key: name}
-                else:
-                    spelled.setdefault(key, name)
+            key = _unknown.get(name) or _key(name)
+            if not key:
+                colon = ""
+            elif key not in HEADERS:
+                if spelled is None:
+                    spelled = {}
+                spelled.setdefault(key, name)
         if not colon:
             fault = fault or MalformedMessage(400, f"not a header field: {line[:60]!r}")
         elif key in rows:
@@ -136,7 +136,7 @@ def read_head(head: bytes, limits: Limits = DEFAULT) -> Request | Response:
             rows[key] = "\n".join([rows[key], *others])
 
     message: Request | Response | None
-    words = start.split(" ")
+    words = start.split(" ", 3)
     if len(words) == 3 and words[2] == "SIP/2.0" and (words[0] in _METHODS or TOKEN.fullmatch(words[0])):
         message = _new_request(Request)
         message.method, message._uri_text, _ = words
@@ -160,9 +160,20 @@ def read_head(head: bytes, limits: Limits = DEFAULT) -> Request | Response:
     return message  # type: ignore[return-value]
 
 
+def _key(name: str) -> str:
+    """The key of a name that is not spelled as usual; empty if it cannot be a name at all."""
+    if not TOKEN.fullmatch(name):
+        return ""
+    key = canonical(name)
+    # A stranger's names must not fill our memory: the memo has a limit, in number and in length.
+    if key not in HEADERS and len(_unknown) < 1024 and len(name) <= 64:
+        _unknown[name] = key
+    return key
+
+
 def _read_start(start: str) -> tuple[Request | Response | None, MalformedMessage | None]:
     """Read a start line that is unusual, and say what is wrong with it if anything is."""
-    words = start.split(" ")
+    words = start.split(" ", 3)
     # RFC 3261 §7.1: the SIP-Version string is case-insensitive.
     if words[0].upper() == "SIP/2.0" and len(words) > 1 and words[1] in _STATUSES:
         response = _new_response(Response)
