@@ -154,13 +154,13 @@ class Headers:
         typed = self._typed
         if name in typed:
             return typed[name]
-        header = HEADERS.get(name)
-        if header is None:
-            name = canonical(name)
-            header = HEADERS.get(name)
-            if name in typed:
-                return typed[name]
-        text = self._rows.get(name)
+        key = name if name in HEADERS else canonical(name)
+        return typed[key] if key in typed else self._read(key)
+
+    def _read(self, key: str) -> Any:
+        """Read the rows of a header and keep what they say."""
+        text = self._rows.get(key)
+        header = HEADERS.get(key)
         if header is None:
             return [] if text is None else text.split("\n")
         if text is None:
@@ -182,8 +182,8 @@ class Headers:
                     elif row or not header.empty:
                         value.append(header.parse(row))
         except MalformedMessage as error:
-            raise MalformedMessage(error.status, f"{name}: {error.what}", self) from None
-        typed[name] = value
+            raise MalformedMessage(error.status, f"{key}: {error.what}", self) from None
+        self._typed[key] = value
         return value
 
     def _key(self, name: str) -> str:

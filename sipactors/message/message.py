@@ -40,6 +40,28 @@ RANKS = _Ranks(
 _rank = RANKS.__getitem__
 
 
+def _once(key: str) -> Any:
+    """A property that reads a header which every message holds once, with as few calls as can be."""
+    parse = HEADERS[key].parse
+
+    def read(self: Message) -> Any:
+        value = self._typed.get(key)
+        if value is None:
+            text = self._rows.get(key)
+            # RFC 3261 §8.1.1: a valid request holds To, From, CSeq, Call-ID, Max-Forwards and Via.
+            if text is None:
+                raise MalformedMessage(400, f"{key}: missing", self)
+            if "\n" in text:
+                raise MalformedMessage(400, f"{key}: stands more than once", self)
+            try:
+                value = self._typed[key] = parse(text)
+            except MalformedMessage as error:
+                raise MalformedMessage(error.status, f"{key}: {error.what}", self) from None
+        return value
+
+    return property(read)
+
+
 class Message(Headers):
     """What requests and responses have in common. Compared by start line, header fields and body."""
 
@@ -87,39 +109,14 @@ class Message(Headers):
         """Every Via, topmost first."""
         return self.typed("Via")  # type: ignore[no-any-return]
 
-    @property
-    def from_(self) -> Address:
-        """From. Raises MalformedMessage when it is missing, as `to`, `call_id` and `cseq` do."""
-        return self._typed.get("From") or self._once("From")  # type: ignore[no-any-return]
-
-    @property
-    def to(self) -> Address:
-        """To."""
-        return self._typed.get("To") or self._once("To")  # type: ignore[no-any-return]
-
-    @property
-    def call_id(self) -> str:
-        """Call-ID, as it stands."""
-        return self._typed.get("Call-ID") or self._once("Call-ID")  # type: ignore[no-any-return]
-
-    @property
-    def cseq(self) -> CSeq:
-        """CSeq."""
-        return self._typed.get("CSeq") or self._once("CSeq")  # type: ignore[no-any-return]
-
-    def _once(self, key: str) -> Any:
-        """Read a header that every message holds once."""
-        text = self._rows.get(key)
-        # RFC 3261 §8.1.1: a valid request holds To, From, CSeq, Call-ID, Max-Forwards and Via.
-        if text is None:
-            raise MalformedMessage(400, f"{key}: missing", self)
-        if "\n" in text:
-            raise MalformedMessage(400, f"{key}: stands more than once", self)
-        try:
-            value = self._typed[key] = HEADERS[key].parse(text)
-        except MalformedMessage as error:
-            raise MalformedMessage(error.status, f"{key}: {error.what}", self) from None
-        return value
+    from_: Address = _once("From")
+    "From. Raises MalformedMessage when it is missing or stands twice, as `to`, `call_id` and `cseq` do."
+    to: Address = _once("To")
+    "To."
+    call_id: str = _once("Call-ID")
+    "Call-ID, as it stands."
+    cseq: CSeq = _once("CSeq")
+    "CSeq."
 
     @property
     def from_tag(self) -> str | None:
@@ -134,7 +131,7 @@ class Message(Headers):
     @property
     def contacts(self) -> list[Address]:
         """Every Contact."""
-        return self.typed("Contact")  # type: ignore[no-any-return]
+        return self._typed.get("Contact") or self._read("Contact")  # type: ignore[no-any-return]
 
     @property
     def routes(self) -> list[Address]:
