@@ -23,8 +23,7 @@ from sipactors.message.values import (
 
 # The usual form in one match: a plain or quoted display name, <sip:user@host:port> with at most one URI
 # parameter and at most one header parameter, none of them escaped or quoted. What does not match is read
-# piece by piece, and is judged there.
-# An alternative without text ("|)") costs a third of a "?" here.
+# piece by piece, and is judged there. An alternative without text ("|)") costs a third of a "?" here.
 _usual = re.compile(
     r"""(?:("[^"\\\x00-\x1F\x7F]*"|[A-Za-z0-9\-.!%*_+`'~]+) ?|)"""
     r"""<(sips?:(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]+@|)([A-Za-z0-9.\-]+)(?::(?:[1-5][0-9]{4}|[1-9][0-9]{0,3})|)"""

@@ -11,7 +11,9 @@ from sipactors.message.values import TOKEN, check_token
 
 _cseq = re.compile(rf"([0-9]+)[ \t]+({TOKEN})\Z").match
 _rack = re.compile(rf"([0-9]+)[ \t]+([0-9]+)[ \t]+({TOKEN})\Z").match
-_METHODS = frozenset(("INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "SUBSCRIBE", "NOTIFY", "MESSAGE"))
+_METHODS = frozenset(
+    ("INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "SUBSCRIBE", "NOTIFY", "MESSAGE")
+)
 
 # RFC 3261 §8.1.1.5: the sequence number value MUST be expressible as a 32-bit unsigned integer and MUST
 # be less than 2**31.

@@ -8,12 +8,20 @@ from typing import Any, TypeAlias
 
 from sipactors.errors import ArgumentError, MalformedMessage
 from sipactors.message import grammar
-from sipactors.message.uri_params import URIParameters, check_escapes
+from sipactors.message.uri_params import URI_PARAMS, URIParameters, check_escapes
 from sipactors.message.values import ParametersLike, is_token
 
 # RFC 3261 §25.1, each with "%" for the escapes, which are looked at once for the whole URI.
-_user = re.compile(r"[A-Za-z0-9\-_.!~*'()%&=+$,;?/]+\Z")
-_password = re.compile(r"[A-Za-z0-9\-_.!~*'()%&=+$,]*\Z")
+_USER = r"[A-Za-z0-9\-_.!~*'()%&=+$,;?/]+"
+_PASSWORD = r"[A-Za-z0-9\-_.!~*'()%&=+$,]*"
+_whole = re.compile(
+    rf"(?:({_USER})(?::({_PASSWORD})|)@|)([A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{{1,10}})|)"
+    rf"({URI_PARAMS})(?:\?(.*)|)\Z",
+    re.DOTALL,
+).match
+_user = re.compile(rf"{_USER}\Z")
+_password = re.compile(rf"{_PASSWORD}\Z")
+_params = re.compile(rf"{URI_PARAMS}\Z")
 _header = re.compile(r"[A-Za-z0-9\-_.!~*'()%\[\]/?:+$]+=[A-Za-z0-9\-_.!~*'()%\[\]/?:+$]*\Z")
 
 _USER_SAFE = "!*'()&=+$,;?/"
@@ -268,35 +276,48 @@ def _escape_headers(headers: HeadersLike) -> tuple[tuple[str, str], ...]:
 
 def read_sip_uri(scheme: str, rest: str) -> SIPURI:
     """The URI of scheme "sip" or "sips" whose text after the colon is `rest`; see SIPURI.parse."""
-    check_escapes(rest)
+    if "%" in rest:
+        check_escapes(rest)
+    found = _whole(rest)
+    if found is None:
+        raise MalformedMessage(400, f"URI: {_fault(rest)}")
     uri: SIPURI = _new(SIPURI)
     uri.scheme = scheme
+    uri._user, uri._password, host, port, params, headers = found.groups()
+    if host[0] == "[":
+        host = host[1:-1]
+        if not grammar.is_ipv6(host):
+            raise MalformedMessage(400, "URI: not an IPv6 address")
+    elif not grammar.is_host(host):
+        raise MalformedMessage(400, f"URI: not a host: {host[:80]!r}")
+    uri.host = host
+    if port is None:
+        uri.port = None
+    else:
+        uri.port = int(port)
+        if uri.port > 65535:
+            raise MalformedMessage(400, "URI: port out of range")
+    uri.params = URIParameters.split(params)
+    uri._headers = () if headers is None else _parse_headers(headers)
+    return uri
+
+
+def _fault(rest: str) -> str:
+    """What is wrong with a URI that does not match as a whole."""
     # RFC 3261 §25.1: an "@" stands nowhere in a SIP URI but after the userinfo.
     userinfo, at, rest = rest.rpartition("@")
-    if at:
-        user, colon, password = userinfo.partition(":")
-        if not _user.match(user):
-            raise MalformedMessage(400, "URI: not a user part")
-        if not _password.match(password):
-            raise MalformedMessage(400, "URI: not a password")
-        uri._user = user
-        uri._password = password if colon else None
-    else:
-        uri._user = uri._password = None
-    rest, question, headers = rest.partition("?")
-    rest, semicolon, params = rest.partition(";")
-    if ":" not in rest and grammar.is_host(rest):
-        uri.host, uri.port = rest, None
-    elif " " in rest or "\t" in rest:
-        raise MalformedMessage(400, "URI: white space")
-    else:
-        try:
-            uri.host, uri.port = grammar.read_host_port(rest)
-        except MalformedMessage as error:
-            raise MalformedMessage(400, f"URI: {error.what}") from None
-    uri.params = URIParameters.parse(f";{params}") if semicolon else URIParameters()
-    uri._headers = _parse_headers(headers) if question else ()
-    return uri
+    user, _, password = userinfo.partition(":")
+    if at and not _user.match(user):
+        return "not a user part"
+    if at and not _password.match(password):
+        return "not a password"
+    rest = rest.partition("?")[0]
+    if " " in rest or "\t" in rest:
+        return "white space"
+    host, semicolon, params = rest.partition(";")
+    if semicolon and not _params.match(semicolon + params):
+        return "parameters that do not parse"
+    return f"not a host and port: {host[:80]!r}"
 
 
 def _parse_headers(text: str) -> tuple[tuple[str, str], ...]:

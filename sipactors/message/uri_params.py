@@ -8,7 +8,9 @@ from sipactors.errors import ArgumentError, MalformedMessage
 from sipactors.message import grammar
 from sipactors.message.values import Parameters
 
-_uri_params = re.compile(r"(?:;[A-Za-z0-9\-_.!~*'()%\[\]/:&+$]+(?:=[A-Za-z0-9\-_.!~*'()%\[\]/:&+$]+)?)*\Z")
+# RFC 3261 §25.1: uri-parameters, with "%" for the escapes.
+URI_PARAMS = r"(?:;[A-Za-z0-9\-_.!~*'()%\[\]/:&+$]+(?:=[A-Za-z0-9\-_.!~*'()%\[\]/:&+$]+|))*"
+_uri_params = re.compile(rf"{URI_PARAMS}\Z")
 _bad_escape = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 PARAM_SAFE = "!*'()[]/:&+$"
@@ -34,15 +36,18 @@ class URIParameters(Parameters):
         if not _uri_params.match(text):
             raise MalformedMessage(400, "URI: parameters that do not parse")
         check_escapes(text)
-        params = cls()
-        rows = params._rows
-        for part in text.split(";")[1:]:
-            name, equal, value = part.partition("=")
-            key = grammar.unescape(name).lower()
+        return cls.split(text)
+
+    @classmethod
+    def split(cls, text: str) -> URIParameters:
+        """See Parameters.split; escapes in names are read."""
+        params: URIParameters = super().split(text)
+        if "%" in text:
+            rows = {grammar.unescape(key).lower(): row for key, row in params._rows.items()}
             # RFC 3261 §19.1.1: any given parameter-name MUST NOT appear more than once.
-            if key in rows:
-                raise MalformedMessage(400, f"URI: parameter {name} appears twice")
-            rows[key] = (name, value if equal else None)
+            if len(rows) != len(params._rows):
+                raise MalformedMessage(400, "URI: a parameter that appears twice")
+            params._rows = rows
         return params
 
     def _decode(self, raw: str) -> str:

@@ -26,6 +26,7 @@ _token = re.compile(rf"{TOKEN}\Z")
 _quoted = re.compile(rf"{QUOTED}\Z")
 _value = re.compile(rf"(?:{_VALUE})\Z")
 _unsafe = re.compile(r"[\r\n\x00]")
+_new = object.__new__
 _escaped = re.compile(r"\\(.)", re.DOTALL)
 _parameter = re.compile(rf"[ \t]*;[ \t]*({TOKEN})(?:[ \t]*=[ \t]*({_VALUE}))?")
 _piece = re.compile(rf"[^\",<]+|{QUOTED}|<[^<>\"]*>|(,)")
@@ -139,6 +140,26 @@ class Parameters:
         params = cls()
         if params._read(text, 0) != len(text):
             raise MalformedMessage(400, "parameters that do not parse")
+        return params
+
+    @classmethod
+    def split(cls, text: str) -> Any:
+        """The parameters of a text that is known to be of the form ";name=value;flag", without quotes.
+
+        A short way for readers whose own pattern has seen to that. MalformedMessage(400) for a name that
+        appears twice.
+        """
+        params = _new(cls)
+        # RFC 3261 §7.3.1: any given parameter-name MUST NOT appear more than once.
+        rows: dict[str, tuple[str, str | None]] = {}
+        params._rows = rows
+        if text:
+            for part in text[1:].split(";"):
+                name, equal, value = part.partition("=")
+                key = name.lower()
+                if key in rows:
+                    raise MalformedMessage(400, f"parameter {name} appears twice")
+                rows[key] = (name, value if equal else None)
         return params
 
     def _read(self, text: str, at: int) -> int:

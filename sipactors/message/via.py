@@ -18,11 +18,11 @@ from sipactors.message.grammar import (
 )
 from sipactors.message.values import TOKEN, Parameters, ParametersLike, check_token, read_parameters
 
-# The usual form in one match: branch, and no parameter but rport before or after it. What does not match is
-# read piece by piece, and is judged there.
+# The usual form in one match: branch with rport before or after it, then other parameters without quotes.
+# What does not match is read piece by piece, and is judged there.
 _usual = re.compile(
     rf"SIP/2\.0/([A-Z]+) ([A-Za-z0-9.\-]+)(?::([1-5][0-9]{{4}}|[1-9][0-9]{{0,3}})|)"
-    rf"(;branch={TOKEN}(?:;rport|)|;rport;branch={TOKEN}|)\Z"
+    rf"(;branch={TOKEN}(?:;rport|)|;rport;branch={TOKEN}|)(\Z|(?:;{TOKEN}(?:={TOKEN}|))+\Z)"
 ).match
 _start = re.compile(
     rf"({TOKEN})[ \t]*/[ \t]*({TOKEN})[ \t]*/[ \t]*({TOKEN})[ \t]+"
@@ -66,12 +66,15 @@ class Via:
         via: Via = _new(cls)
         found = _usual(text)
         if found is not None:
-            via.transport, host, port, via._params_text = found.groups()
+            via.transport, host, port, via._params_text, more = found.groups()
             if is_host(host):
                 via.host = host
                 via.protocol = "SIP/2.0"
                 via.port = int(port) if port else None
                 via._params = None
+                if more:
+                    via._params = Parameters.split(via._params_text + more)
+                    via._check(via._params)
                 return via
         via._read(text)
         return via
@@ -114,12 +117,7 @@ class Via:
     @property
     def branch(self) -> str | None:
         """The transaction's id, or None (RFC 2543)."""
-        if self._params is not None:
-            return self._params.get("branch")
-        text = self._params_text
-        if text[:8] == ";branch=":
-            return text[8:-6] if text[-6:] == ";rport" else text[8:]
-        return text[14:] or None
+        return self._params.get("branch") if self._params is not None else self._in_text(";branch=")
 
     @property
     def received(self) -> str | None:
@@ -137,8 +135,10 @@ class Via:
     def rport(self) -> int | bool | None:
         """RFC 3581: the port the request came from, True when it is asked for, None when it is not."""
         if self._params is None:
-            text = self._params_text
-            return True if text[:7] == ";rport;" or text[-6:] == ";rport" else None
+            if ";rport" not in self._params_text:
+                return None
+            port = self._in_text(";rport=")
+            return True if port is None else int(port)
         if "rport" not in self._params:
             return None
         value = self._params.get("rport")
@@ -156,6 +156,27 @@ class Via:
         """The address to answer to instead, without brackets, or None."""
         return self._address("maddr")
 
+    def mark(self, received: str, rport: int | None = None) -> None:
+        """Note where the request came from, and by which port when that was asked (RFC 3581 §4).
+
+        As every change it reaches the message when the Via is put back: `request.via = via`.
+        """
+        text = self._params_text
+        if self._params is not None or ":" in received or ";received=" in text:
+            self.params.set_raw("received", received)
+            if rport is not None:
+                self.rport = rport
+            return
+        if rport is not None:
+            # In its place, as Parameters would do it.
+            text = text.replace(";rport", f";rport={rport}") if ";rport" in text else f"{text};rport={rport}"
+        self._params_text = f"{text};received={received}"
+
+    def _in_text(self, start: str) -> str | None:
+        """What follows `;name=` in the usual form, where no value holds a semicolon."""
+        _, found, rest = self._params_text.partition(start)
+        return rest.partition(";")[0] if found else None
+
     @property
     def ttl(self) -> int | None:
         """The time-to-live of a multicast request, or None."""
@@ -170,7 +191,7 @@ class Via:
             self.params["ttl"] = check_number(ttl, "Via ttl", 255)
 
     def _address(self, name: str) -> str | None:
-        value = None if self._params is None else self._params.get(name)
+        value = self._in_text(f";{name}=") if self._params is None else self._params.get(name)
         return value[1:-1] if value is not None and value[:1] == "[" else value
 
     @property

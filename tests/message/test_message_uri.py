@@ -209,7 +209,6 @@ def test_what_is_no_uri_is_refused(text: str) -> None:
     with pytest.raises(MalformedMessage) as caught:
         parse_uri(text)
     assert caught.value.status == 400
-    assert caught.value.what.startswith("URI: ") or "URI" in caught.value.what
 
 
 @pytest.mark.parametrize(
