@@ -9,9 +9,16 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from sipactors.actor import tell
-from sipactors.errors import ResolvingFailure, SIPError, TransactionTimeout, TransportFailure
+from sipactors.errors import (
+    InvalidTransactionState,
+    ResolvingFailure,
+    SIPError,
+    TransactionTimeout,
+    TransportFailure,
+)
 from sipactors.interfaces import IClientTransactionUser
 from sipactors.message import cancel_for
+from sipactors.transaction.invite_client import InviteClient
 
 if TYPE_CHECKING:
     from sipactors.interfaces import IFlow, ILocator
@@ -42,6 +49,7 @@ class Attempt:
         "_cancel_user",
         "_dispatcher",
         "_done",
+        "_located_later",
         "_locator",
         "_prepare",
         "_rest",
@@ -68,7 +76,8 @@ class Attempt:
         self.user: IClientTransactionUser | None = user
         self.transaction: ClientTransaction | None = None
         self.answered = False
-        "True once any response has come."
+        "True once any response of the present target has come."
+        self._located_later: Deferred[Any] | None = None
         self._rest: Iterator[Target] = iter(())
         self._target: Target | None = None
         self._too_large: Target | None = None
@@ -102,19 +111,25 @@ class Attempt:
             self._dispatcher.timers.later(0, self._fail, failure)
             return
         if isinstance(located, Deferred):
+            self._located_later = located
             located.addCallbacks(self._located, self._not_located)
+            # What the caller's `prepare` raises is no reason never to tell an outcome.
+            located.addErrback(self._not_located)
         else:
             self._located(located)
 
     def _located(self, targets: Sequence[Target]) -> None:
+        self._located_later = None
         if self._done:
             return
         self._rest = iter(targets[:MAX_TARGETS])
         self._next(ResolvingFailure("there is no address to send to"))
 
     def _not_located(self, failure: Any) -> None:
+        self._located_later = None
         error = failure.value
-        self._fail(error if isinstance(error, SIPError) else ResolvingFailure(str(error)))
+        if not self._done:
+            self._fail(error if isinstance(error, SIPError) else ResolvingFailure(str(error)))
 
     def _next(self, error: SIPError) -> None:
         if self._too_large is not None:
@@ -153,16 +168,23 @@ class Attempt:
         if len(wire) > MAX_DATAGRAM and self._dispatcher.transports.supports("TCP", target.host):
             # RFC 3261 §18.1.1: "If a request is … larger than 1300 bytes … the request MUST be sent
             # using an RFC 2914 congestion controlled transport protocol, such as TCP."
-            self._too_large = target
-            self._send(self._flow_to(target, "TCP"), branch, None)
-        else:
-            self._send(flow, branch, wire)
+            try:
+                stream = self._flow_to(target, "TCP")
+            except TransportFailure:
+                # No connection more is allowed: as with a refused one, UDP it is.
+                pass
+            else:
+                self._too_large = target
+                # Only this request is too large: the Contact stays the one for UDP.
+                self._send(stream, branch, self._wire(stream, branch, flow))
+                return
+        self._send(flow, branch, wire)
 
-    def _wire(self, flow: IFlow, branch: str) -> bytes:
+    def _wire(self, flow: IFlow, branch: str, contact: IFlow | None = None) -> bytes:
         request = self.request
         request.set("Via", f"SIP/2.0/{flow.transport} {flow.sent_by};branch={branch};rport")
         if self._prepare is not None:
-            self._prepare(request, flow)
+            self._prepare(request, contact or flow)
         return request.render()
 
     def _send(self, flow: IFlow, branch: str, wire: bytes | None) -> None:
@@ -189,23 +211,34 @@ class Attempt:
         self._cancel_headers = headers
         transaction = self.transaction
         if transaction is None:
+            self._done = True
+            if self._located_later is not None:
+                self._located_later.cancel()
             self._dispatcher.timers.later(0, self._fail, TransactionTimeout("canceled before it was sent"))
         elif transaction.state == "PROCEEDING":
             self._send_cancel()
 
     def _send_cancel(self) -> None:
         transaction, user = self.transaction, self._cancel_user
-        assert transaction is not None
+        assert isinstance(transaction, InviteClient)
         assert user is not None
+        if transaction.canceled:
+            self._cancel_is_needless()
+            return
         self._cancel_sent = True
         cancel = cancel_for(self.request)
         for name, value in self._cancel_headers:
             cancel.add(name, value)
         if self._cancel_made is not None:
             self._cancel_made(cancel)
-        branch = transaction.key.partition(" ")[0]
-        self._dispatcher.send_request(cancel, transaction.flow, user, branch)
-        transaction.feed("CANCEL_SENT")
+        transaction.cancel(cancel, user)
+
+    def _cancel_is_needless(self) -> None:
+        """Whoever waits for the CANCEL's own outcome hears that it never went."""
+        if self._cancel_user is not None and not self._cancel_sent:
+            self._cancel_sent = True
+            error = InvalidTransactionState("there was nothing to cancel any more")
+            tell(self._dispatcher.metrics, self._cancel_user.client_transaction_failed, error, self)
 
     # ------------------------------------------------------------------ what transactions tell
 
@@ -227,11 +260,14 @@ class Attempt:
             # RFC 3263 §4.3: a 503 is a failure of this target, and the next one is tried.
             return
         tell(self._dispatcher.metrics, self.user.response_received, response, self)
+        if status >= 200:
+            self._cancel_is_needless()
 
     def _another(self, response: Response) -> bool:
         if self._target is None:
             return False
         self._locator.failed(self._target, _retry_after(response))
+        self.answered = False
         for target in self._rest:
             self._target = target
             try:
@@ -250,6 +286,9 @@ class Attempt:
             # already must not ring somewhere else as well.
             self._fail(error)
             return
+        if not isinstance(error, TransportFailure):
+            # It was connected: UDP would only bring the same request to the same place again.
+            self._too_large = None
         if self._target is not None and self._too_large is None:
             self._locator.failed(self._target)
         self._next(error)
@@ -267,11 +306,15 @@ class Attempt:
             if isinstance(error, TransportFailure):
                 self._dispatcher.metrics.transport_failures += 1
             tell(self._dispatcher.metrics, user.client_transaction_failed, error, self)
+            self._cancel_is_needless()
 
     def close(self) -> None:
         """End at once and silently."""
         self._done = True
         self.user = None
+        self._cancel_user = None
+        if self._located_later is not None:
+            self._located_later.cancel()
         if self.transaction is not None:
             self.transaction.close()
 

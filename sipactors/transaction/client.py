@@ -35,7 +35,7 @@ class NonInviteClient(Machine):
     INITIAL = TRYING
 
     def __init__(
-        self, layer: Dispatcher, key: str, request: Request, flow: IFlow, user: IClientTransactionUser
+        self, layer: Dispatcher, key: str, request: Request, flow: IFlow, user: IClientTransactionUser | None
     ) -> None:
         super().__init__()
         self.layer = layer

@@ -40,6 +40,12 @@ ServerTransaction: TypeAlias = "InviteServer | NonInviteServer"
 
 log = Logger()
 
+_OTHERS = (
+    *("BYE", "INFO", "MESSAGE", "NOTIFY", "OPTIONS", "PRACK"),
+    *("PUBLISH", "REFER", "REGISTER", "SUBSCRIBE", "UPDATE"),
+)
+"What else a CANCEL may name, without effect."
+
 
 @implementer(IMessageReceiver)
 class Dispatcher:
@@ -104,7 +110,7 @@ class Dispatcher:
     def _response_received(self, response: Response) -> None:
         check_response(response)
         client = self.clients.get(client_key(response))
-        if client is None:
+        if client is None or not _via_fits(response, client.request):
             # RFC 6026 §7.2: a response that matches no transaction is dropped, also a 2xx to INVITE.
             self.metrics.stray_responses += 1
             return
@@ -177,7 +183,12 @@ class Dispatcher:
         # RFC 3261 §9.2: the CANCEL is matched "as if it were" the request that it cancels.
         target = self.servers.get(server_key(cancel, "INVITE")) or self._same_invite(cancel)
         if target is None:
-            self.reply(cancel, flow, 481)
+            # RFC 3261 §9.2: a CANCEL has no effect on any other request, but then that one was found.
+            status = 200 if self._other_request(cancel) else 481
+            self.reply(cancel, flow, status)
+            return
+        if len(self.servers) >= self.limits.max_lingering_transactions:
+            self.refuse_overload(cancel, flow)
             return
         server = NonInviteServer(self, key, cancel, self.transports.response_flow(cancel, flow), None)
         self.servers[key] = server
@@ -188,15 +199,18 @@ class Dispatcher:
         if target.state == "PROCEEDING" and target.user is not None:
             target.user.canceled(cancel)
 
-    def _same_invite(self, cancel: Request) -> ServerTransaction | None:
-        # A NAT that changes the sent-by between INVITE and CANCEL does not change the rest.
-        target = self._merged.get(merge_key(cancel, "INVITE"))
-        if target is not None and target.key.startswith(f"{cancel.via.branch} "):
+    def _same_invite(self, request: Request) -> ServerTransaction | None:
+        # A NAT that changes the sent-by between INVITE and CANCEL, or ACK, does not change the rest.
+        target = self._merged.get(merge_key(request, "INVITE"))
+        if target is not None and target.key.startswith(f"{request.via.branch} "):
             return target
         return None
 
+    def _other_request(self, cancel: Request) -> bool:
+        return any(server_key(cancel, method) in self.servers for method in _OTHERS)
+
     def _ack_received(self, ack: Request, flow: IFlow) -> None:
-        server = self.servers.get(server_key(ack, "INVITE"))
+        server = self.servers.get(server_key(ack, "INVITE")) or self._same_invite(ack)
         if server is not None:
             server.feed("ACK", ack)
         else:
@@ -236,11 +250,11 @@ class Dispatcher:
         self,
         request: Request,
         flow: IFlow,
-        user: IClientTransactionUser,
+        user: IClientTransactionUser | None,
         branch: str,
         wire: bytes | None = None,
     ) -> ClientTransaction:
-        """Start the client transaction of a request whose top Via has that branch."""
+        """Start the client transaction of a request whose top Via has that branch; `user` is told of it."""
         self.metrics.client_transactions += 1
         method = request.method
         key = f"{branch} {method}"
@@ -279,3 +293,13 @@ class Dispatcher:
         """End every transaction at once and silently."""
         for machine in [*self.clients.values(), *self.servers.values()]:
             machine.close()
+
+
+def _via_fits(response: Response, request: Request | None) -> bool:
+    """Whether a response has no more Via values than the request that it answers."""
+    # RFC 3261 §8.1.3.3: "If more than one Via header field value is present in a response, the UAC SHOULD
+    # discard the message"; a proxy's request had more than one itself.
+    values = response.get_all("Via")
+    if len(values) == 1 and "," not in values[0]:
+        return True
+    return request is None or len(response.vias) <= len(request.vias)

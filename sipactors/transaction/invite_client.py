@@ -5,7 +5,8 @@
        +----300-699-------+--> COMPLETED: ACK to every copy, until D
        +------2xx---------+--> ACCEPTED: every 2xx goes up, until M
 
-The ACK to a 2xx is the user's (RFC 3261 §13.2.2.4); the ACK to a failure is this machine's.
+The ACK to a 2xx is the user's (RFC 3261 §13.2.2.4); the ACK to a failure is this machine's, and so is
+the CANCEL of what rings for too long: its answer is then the peer's 487, or a 200 that crossed it.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from zope.interface import implementer
 from sipactors.actor import TERMINATED, Machine, Table, tell
 from sipactors.errors import SIPError, TransactionTimeout
 from sipactors.interfaces import IFlowWatcher
-from sipactors.message import ack_for
+from sipactors.message import ack_for, cancel_for
 
 if TYPE_CHECKING:
     from sipactors.interfaces import IClientTransactionUser, IFlow
     from sipactors.message import Request, Response
     from sipactors.timers import Timer
-    from sipactors.transaction.dispatcher import Dispatcher
+    from sipactors.transaction.dispatcher import ClientTransaction, Dispatcher
 
 CALLING = "CALLING"
 PROCEEDING = "PROCEEDING"
@@ -35,12 +36,23 @@ ACCEPTED = "ACCEPTED"
 class InviteClient(Machine):
     """One INVITE of ours on one flow, with all the responses to it."""
 
-    __slots__ = ("_give_up", "_interval", "_retransmit", "_wire", "flow", "key", "layer", "request", "user")
+    __slots__ = (
+        "_cancel",
+        "_give_up",
+        "_interval",
+        "_retransmit",
+        "_wire",
+        "flow",
+        "key",
+        "layer",
+        "request",
+        "user",
+    )
 
     INITIAL = CALLING
 
     def __init__(
-        self, layer: Dispatcher, key: str, request: Request, flow: IFlow, user: IClientTransactionUser
+        self, layer: Dispatcher, key: str, request: Request, flow: IFlow, user: IClientTransactionUser | None
     ) -> None:
         super().__init__()
         self.layer = layer
@@ -51,6 +63,7 @@ class InviteClient(Machine):
         self._wire: bytes | None = None
         self._retransmit: Timer | None = None
         self._give_up: Timer | None = None
+        self._cancel: ClientTransaction | None = None
         self._interval = layer.timing.t1
 
     def start(self, wire: bytes) -> None:
@@ -72,8 +85,14 @@ class InviteClient(Machine):
         """See IFlowWatcher."""
         self.feed("TRANSPORT_ERROR", error)
 
-    def canceled(self) -> None:
-        """A CANCEL for this INVITE has gone out: from now on wait 64*T1 at most."""
+    @property
+    def canceled(self) -> bool:
+        """True once a CANCEL for this INVITE has gone out."""
+        return self._cancel is not None
+
+    def cancel(self, cancel: Request, user: IClientTransactionUser | None) -> None:
+        """Send this CANCEL, whose outcome `user` is told; from now on wait 64*T1 at most."""
+        self._cancel = self.layer.send_request(cancel, self.flow, user, self.key.partition(" ")[0])
         self.feed("CANCEL_SENT")
 
     def stray(self, event: str) -> None:
@@ -104,6 +123,12 @@ class InviteClient(Machine):
 
     def _start_timer_c(self) -> None:
         self._give_up = self.layer.timers.start(self.layer.timing.proceeding, self, "TIMER_C")
+
+    def _rung_for_too_long(self, _: object) -> None:
+        # RFC 3261 §16.8: when Timer C fires and "the client transaction has received a provisional
+        # response, the proxy MUST generate a CANCEL request matching that transaction".
+        assert self.request is not None
+        self.cancel(cancel_for(self.request), None)
 
     def _wait_for_487(self, _: object) -> None:
         # RFC 3261 §9.1: "If there is no final response for the original request in 64*T1 seconds …
@@ -174,7 +199,9 @@ class InviteClient(Machine):
         self.layer.client_left(self)
 
     def close(self) -> None:
-        """End at once and silently: the owner is going."""
+        """End at once and silently, a CANCEL of it too: the owner is going."""
+        if self._cancel is not None:
+            self._cancel.close()
         self.feed("CLOSED")
 
     TABLE: ClassVar[Table] = {
@@ -192,7 +219,7 @@ class InviteClient(Machine):
             "2xx": (ACCEPTED, _accept),
             "300-699": (COMPLETED, _complete),
             "CANCEL_SENT": (PROCEEDING, _wait_for_487),
-            "TIMER_C": (TERMINATED, _timed_out),
+            "TIMER_C": (PROCEEDING, _rung_for_too_long),
             "TIMER_CANCELED": (TERMINATED, _timed_out),
             "TRANSPORT_ERROR": (TERMINATED, _fail),
             "CLOSED": (TERMINATED, _leave),

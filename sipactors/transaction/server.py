@@ -108,6 +108,15 @@ class NonInviteServer(Machine):
         else:
             self._timer = self.layer.lanes.give_up.start(self, "TIMER_J")
 
+    def _keep_silent(self, _: object) -> None:
+        # RFC 4320 §4.2: "an element that cannot respond before the transaction expires will not send a
+        # final response at all"; what the client still repeats is absorbed all the same.
+        if self._timer is not None:
+            self._timer.cancel()
+        self._let_go()
+        self._wire = self.user = None
+        self._timer = self.layer.lanes.give_up.start(self, "TIMER_J")
+
     def _expire(self, _: object) -> None:
         user = self.user
         self._leave(None)
@@ -143,7 +152,7 @@ class NonInviteServer(Machine):
             "TIMER_100": (PROCEEDING, _trying),
             "1xx": (TRYING, _provisional),
             "200-699": (COMPLETED, _complete),
-            "408": (TERMINATED, _leave),
+            "408": (COMPLETED, _keep_silent),
             "CLOSED": (TERMINATED, _leave),
         },
         PROCEEDING: {
@@ -151,7 +160,7 @@ class NonInviteServer(Machine):
             "TIMER_EXPIRED": (TERMINATED, _expire),
             "1xx": (PROCEEDING, _provisional),
             "200-699": (COMPLETED, _complete),
-            "408": (TERMINATED, _leave),
+            "408": (COMPLETED, _keep_silent),
             "CLOSED": (TERMINATED, _leave),
         },
         COMPLETED: {
