@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import signal
 from collections.abc import Callable, Generator, Iterator
 
 import pytest
@@ -22,7 +21,8 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         for program in item.stash.get(started_key, []):
-            lines = [" ".join(program.arguments), *program.output().splitlines()[-80:]]
+            written = [line for line in program.output().splitlines() if line.strip()]
+            lines = [" ".join(program.arguments), *written[-120:]]
             report.sections.append((f"{program.name} ({program.log})", "\n".join(lines)))
     return report
 
@@ -37,13 +37,14 @@ def start(
     yield Starter(tmp_path, require_peer, started)
     faults = []
     for program in reversed(started):
-        ours = isinstance(program, programs.Agent)
-        was_running = program.running
-        # Our agent may end calls that are left with BYE, which takes as long as their peers let it.
-        status = program.stop(signal.SIGTERM, 40.0 if ours else 5.0)
-        if ours and was_running and status != 0:
-            faults.append(f"the agent ended with {status} on SIGTERM")
-    for program in started:
-        if isinstance(program, programs.Agent):
-            program.check_log()
-    assert not faults, faults
+        try:
+            if isinstance(program, programs.Agent):
+                if program.running:
+                    # It ends calls that are left with BYE, which takes as long as their peers let it.
+                    program.finish(40)
+                program.check_log()
+        except AssertionError as error:
+            faults.append(str(error))
+        finally:
+            program.stop(seconds=5)
+    assert not faults, "\n".join(faults)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import socket
@@ -110,8 +111,8 @@ class Program:
         return self.process.poll() is None
 
     def output(self) -> str:
-        """All that it wrote so far."""
-        return self.log.read_text(errors="replace")
+        """All that it wrote so far, without colours and other orders to a terminal."""
+        return re.sub(r"\x1b\[[0-9;]*m|[\x08\x1b]", "", self.log.read_text(errors="replace"))
 
     def wait(self, seconds: float) -> int:
         """Its exit status; AssertionError when it is still running after so many seconds."""
@@ -180,6 +181,13 @@ class Agent(Program):
             return ask_options(self.port, self.host)
 
         wait_until(answers, "the agent answers OPTIONS", seconds)
+
+    def finish(self, seconds: float) -> None:
+        """End it as an operator does; AssertionError unless it shuts down properly within so many seconds."""
+        status = self.stop(signal.SIGTERM, seconds)
+        # twistd shuts down, and then ends by the same signal, so that its parent sees what ended it.
+        assert status in (0, -signal.SIGTERM), f"the agent ended with {status} on SIGTERM"
+        assert "Server Shut Down" in self.output(), "the agent did not shut down in order"
 
     def check_log(self) -> None:
         """AssertionError when something went wrong inside the agent."""

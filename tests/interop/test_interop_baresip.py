@@ -42,5 +42,5 @@ def test_baresip_hears_the_agent_hang_up(start: Starter) -> None:
     agent = start.agent()
     baresip = start.baresip("-t", "30", "-e", f"/dial sip:echo@{agent.address}")
     baresip.wait_for("Call established")
-    assert agent.stop(seconds=15) == 0
-    baresip.wait_for("terminated")
+    agent.finish(15)
+    baresip.wait_for("session closed")

@@ -88,14 +88,14 @@ def test_the_agent_ends_a_call_that_is_left_when_it_stops(start: Starter) -> Non
     log = start.folder / "held.txt"
     sipp = start.sipp("held", "-m", "1", "-trace_logs", "-log_file", str(log), remote=agent.address)
     wait_until(lambda: log.exists() and "established" in log.read_text(), "the call stands")
-    assert agent.stop(seconds=32) == 0
+    agent.finish(32)
     assert sipp.wait(20) == 0
 
 
 def test_an_idle_agent_stops_at_once(start: Starter) -> None:
     """Done within 32 s, less when idle."""
     agent = start.agent()
-    assert agent.stop(seconds=3) == 0
+    agent.finish(3)
 
 
 def test_a_port_in_use_is_said_in_one_line(start: Starter) -> None:
