@@ -285,6 +285,50 @@ class IRequestOwner(Interface):
         """64*T1 after the first 2xx to INVITE."""
 
 
+class IRefreshOwner(Interface):
+    """What a Refresh keeps alive: a registration, a subscription, a stand-alone request."""
+
+    host = Attribute("The IDialogHost, for its dispatcher's timers.")
+
+    def refresh_due() -> ClientTransaction:
+        """Send the request that refreshes, now; raises a SIPError when that cannot be done.
+
+        The owner gets its outcome as IRequestOwner and calls `granted`, `again` or `end` of its refresh.
+        """
+
+    def refresh_failed(error: SIPError) -> None:
+        """`refresh_due` raised this, or the peer granted no time at all (MalformedMessage).
+
+        The owner tells its observer, and calls `end` or `again`; after MalformedMessage the refresh has
+        ended already.
+        """
+
+
+class IRefresh(Interface):
+    """What keeps something alive at a peer, as its owner sees it."""
+
+    state = Attribute("INACTIVE until the first 2xx, ACTIVE, TERMINATED.")
+    transaction = Attribute(
+        "The ClientTransaction of the last refresh, with the response that ended it; or None."
+    )
+
+    def bind(owner: IRefreshOwner) -> None:
+        """Serve this owner from now on. Raises AlreadyExists: a refresh is given once."""
+
+    def granted(requested: float | None, granted: float | None) -> float:
+        """A 2xx came: gives the seconds that count, and asks for `refresh_due` before they are over.
+
+        `requested` is what the request said, `granted` what the 2xx says, None where it says nothing.
+        A grant of 0 ends the refresh and calls `refresh_failed` of the owner, which is still in its call.
+        """
+
+    def again(seconds: float) -> None:
+        """The refresh did not get through, but is not over: ask for `refresh_due` after so many seconds."""
+
+    def end(error: SIPError | None = None, transaction: ClientTransaction | None = None) -> None:
+        """It is over, for this reason: no timer runs any more. Idempotent."""
+
+
 class IAKAProvider(Interface):
     """Somebody's SIM, by which AKA challenges are answered (RFC 3310, RFC 4169)."""
 
