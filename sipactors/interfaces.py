@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sipactors.dialog.dialog import Dialog
     from sipactors.errors import MalformedMessage, SIPError
     from sipactors.locating import NAPTR, SRV, Answer, Candidates, Target
-    from sipactors.message import URI, Address, Request, Response, Via
+    from sipactors.message import URI, Address, MessageElements, Request, Response, Via
 
 
 class IFlow(Interface):
@@ -67,8 +67,11 @@ class ITransportLayer(Interface):
         Raises TransportFailure when this access point has no such transport or address family.
         """
 
-    def response_flow(request: Request, flow: IFlow) -> IFlow:
-        """Where the responses to a request that came by `flow` go (RFC 3261 §18.2.2, RFC 3581 §4)."""
+    def response_flow(message: Request | Response, flow: IFlow) -> IFlow:
+        """Where the responses to a request that came by `flow` go (RFC 3261 §18.2.2, RFC 3581 §4).
+
+        `message` is the request or its response: the top Via is the same.
+        """
 
     def supports(transport: str, host: str) -> bool:
         """True when flow_to could serve this transport and this numeric host's address family."""
@@ -239,9 +242,13 @@ class IDialogHost(Interface):
     dispatcher = Attribute("The transaction.Dispatcher, with its timers, timing, dice and metrics.")
     dialogs = Attribute("The dialog.DialogTable of the access point.")
     observer = Attribute("The IConnectionObserver of usages that have none of their own.")
+    supported = Attribute("The option tags that the client supports (a tuple of str).")
 
     def check_active() -> None:
         """Raise ResourceNotAvailable or TransportFailure unless requests can be sent now."""
+
+    def check_elements(elements: MessageElements | None) -> None:
+        """Raise ArgumentError for headers that the stack sets by itself: credentials, while it does that."""
 
     def send(
         request: Request,
@@ -327,6 +334,30 @@ class IRefresh(Interface):
 
     def end(error: SIPError | None = None, transaction: ClientTransaction | None = None) -> None:
         """It is over, for this reason: no timer runs any more. Idempotent."""
+
+
+class IDigestChallengeObserver(Interface):
+    """Whoever knows the users and passwords of a client; see sipactors.client.Digest."""
+
+    def challenge_received(source: object) -> object:
+        """A request wants credentials for the realms of `source.challenges`, which are not known yet.
+
+        `source` is the ClientTransaction, or the Refresh whose silent request was challenged. Answer each
+        realm by `digest.set_credentials(source, realm, user, password)` or `digest.ignore(source, realm)`,
+        now or later, and return None. Or return credentials for all of them: an object with `user` and
+        `password` (a string, or an HA1), such as sipactors.client.Login; or a Deferred or coroutine that
+        gives them, or None to ignore the challenge. The Deferred is cancelled when the answer is not
+        wanted any more. Called again for the same source when the realm refuses the password.
+        """
+
+
+class ISecurityMechanism(Interface):
+    """A way to secure the first hop that can be agreed on by RFC 3329; found as a Twisted plug-in."""
+
+    name = Attribute("The mechanism-name of RFC 3329, as 'digest', 'tls' or 'ipsec-3gpp' (str).")
+
+    def usable() -> bool:
+        """True when what it needs is there: libraries, keys, the system's support."""
 
 
 class IAKAProvider(Interface):

@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from sipactors.errors import MalformedMessage
 from sipactors.interfaces import IMessageReceiver
-from sipactors.message import Request, check_request, check_response, response_to
+from sipactors.message import Request, can_answer, check_request, check_response, parse, response_to
 from sipactors.transaction.client import NonInviteClient
 from sipactors.transaction.invite_client import InviteClient
 from sipactors.transaction.invite_server import InviteServer
@@ -101,11 +101,11 @@ class Dispatcher:
         if self.trace is not None:
             self.trace.note(self, f"malformed: {error}")
         message = error.message
-        if isinstance(message, Request) and message.method != "ACK":
+        if isinstance(message, Request) and can_answer(message):
             try:
                 self.reply(message, flow, error.status)
             except MalformedMessage:
-                return  # Not even its Via can be read: there is nowhere to send an answer.
+                return  # What its response would have to repeat cannot be read.
 
     def _response_received(self, response: Response) -> None:
         check_response(response)
@@ -239,6 +239,10 @@ class Dispatcher:
         """Answer 503 with Retry-After and keep nothing (RFC 3261 §21.5.4)."""
         self.metrics.overload_refused += 1
         self.reply(request, flow, 503, [("Retry-After", str(self.limits.retry_after))])
+
+    def another_way(self, wire: bytes, flow: IFlow) -> IFlow:
+        """The flow for a response whose own flow is closed: towards the sent-by (RFC 3261 §18.2.2)."""
+        return self.transports.response_flow(parse(wire), flow)
 
     # ------------------------------------------------------------------ what goes
 

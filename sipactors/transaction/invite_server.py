@@ -89,16 +89,18 @@ class InviteServer(Machine):
         self.layer.stray(self, event)
 
     def _send(self, response: Response) -> None:
-        self._wire = response.render()
-        if self.flow.closed and self.request is not None:
-            # RFC 3261 §18.2.2: a connection that is gone is opened anew, towards the sent-by.
-            self.flow = self.layer.transports.response_flow(self.request, self.flow)
-        self.flow.send(self._wire)
+        self._wire = wire = response.render()
+        if self.flow.closed:
+            self.flow = self.layer.another_way(wire, self.flow)
+        self.flow.send(wire)
 
     def _send_again(self, _: object) -> None:
-        if self._wire is not None:
+        wire = self._wire
+        if wire is not None:
             self.layer.metrics.retransmissions_sent += 1
-            self.flow.send(self._wire)
+            if self.flow.closed:
+                self.flow = self.layer.another_way(wire, self.flow)
+            self.flow.send(wire)
 
     def _trying(self, _: object) -> None:
         self._retransmit = None

@@ -71,11 +71,9 @@ class NonInviteServer(Machine):
 
     def _send(self, response: Response) -> None:
         self._wire = wire = response.render()
-        flow = self.flow
-        if flow.closed and self.request is not None:
-            # RFC 3261 §18.2.2: a connection that is gone is opened anew, towards the sent-by.
-            self.flow = flow = self.layer.transports.response_flow(self.request, flow)
-        flow.send(wire)
+        if self.flow.closed:
+            self.flow = self.layer.another_way(wire, self.flow)
+        self.flow.send(wire)
 
     def _send_again(self, _: object) -> None:
         if self._wire is not None:

@@ -21,7 +21,7 @@ from sipactors.transport.udp import UDPFlow, UDPListener
 
 if TYPE_CHECKING:
     from sipactors.interfaces import IFlow, IMessageReceiver, ITrace
-    from sipactors.message import Request
+    from sipactors.message import Request, Response
 
 
 @implementer(ITransportLayer)
@@ -148,10 +148,10 @@ class TransportLayer:
 
     # The way back of responses.
 
-    def response_flow(self, request: Request, flow: IFlow) -> IFlow:
+    def response_flow(self, message: Request | Response, flow: IFlow) -> IFlow:
         """See ITransportLayer."""
         try:
-            via = request.via
+            via = message.via
             if flow.reliable:
                 # RFC 3261 §18.2.2: over a reliable transport the response goes by the connection of its
                 # request if that is still open; else one is opened to received and the port of sent-by.
