@@ -26,16 +26,13 @@ def mark(request: Request, peer: Address) -> None:
     """
     via = request.via
     host = peer[0]
-    params = via.params
-    asked = "rport" in params
+    asked = via.rport is not None
     # RFC 3261 §18.2.1: if the host of sent-by is a domain name or differs from the packet source address, the
     # server MUST add a received parameter. One that the sender put there itself is not believed.
-    if not asked and "received" not in params and _same_host(via.host, host):
+    if not asked and via.received is None and _same_host(via.host, host):
         return
-    if asked:
-        # RFC 3581 §4: set rport to the source port; received MUST be there even if it equals sent-by.
-        params["rport"] = str(peer[1])
-    params.set_raw("received", host.partition("%")[0] if ":" in host else host)
+    # RFC 3581 §4: set rport to the source port if it was asked; received MUST then be there in any case.
+    via.mark(host.partition("%")[0] if ":" in host else host, peer[1] if asked else None)
     request.via = via
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from twisted.internet.interfaces import IPushProducer, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
@@ -69,6 +69,8 @@ class StreamFlow(Machine):
         "The ITransport, while there is one."
         self._ended = ended
         self._framer = Framer(listener.site.limits)
+        # For a trace alone: the bytes that the framer holds, as they came.
+        self._raw = bytearray()
         self._watchers = Watchers()
         self._queued: list[bytes] = []
         self._unsent = 0
@@ -167,6 +169,10 @@ class StreamFlow(Machine):
             return
         self.used = True
         framer = self._framer
+        if self.listener.site.trace is not None:
+            self._keep_raw(data)
+        elif self._raw:
+            self._raw.clear()
         whole = False
         try:
             for item in framer.feed(data):
@@ -193,7 +199,7 @@ class StreamFlow(Machine):
         """A whole message came."""
         site = self.listener.site
         if site.trace is not None:
-            site.trace.received(self, message.render())
+            site.trace.received(self, self._take_raw() or message.render())
         try:
             if message.__class__ is Request:
                 mark(message, self.peer)
@@ -211,7 +217,10 @@ class StreamFlow(Machine):
 
     def broken(self, fault: MalformedMessage) -> None:
         """The end of a message cannot be told: let it be answered, then close this connection alone."""
-        self.listener.site.metrics.framing_errors += 1
+        site = self.listener.site
+        site.metrics.framing_errors += 1
+        if site.trace is not None and self._raw:
+            site.trace.received(self, bytes(self._raw))
         self._malformed(fault)
         self.feed("closed", f"framing error: {fault.what}")
 
@@ -222,6 +231,21 @@ class StreamFlow(Machine):
             site.receiver.malformed_received(problem, self)
         except Exception:
             site.fault(self)
+
+    def _keep_raw(self, data: bytes) -> None:
+        """Keep what came for the trace, unless the beginning of its message came before there was a trace."""
+        surplus = len(self._raw) - self._framer.pending
+        if surplus >= 0:
+            # What the framer holds no more, and what was no message: line breaks, pings.
+            del self._raw[:surplus]
+            self._raw += data
+
+    def _take_raw(self) -> bytes:
+        """The bytes of the message that the framer has just cut off; none when they were not kept."""
+        size = len(self._raw) - self._framer.pending
+        data = bytes(self._raw[:size]) if size > 0 else b""
+        del self._raw[: max(size, 0)]
+        return data.lstrip(b"\r\n")
 
     def start_late(self) -> None:
         """Give the peer so much time for what it has to do next."""
@@ -325,6 +349,9 @@ class StreamProtocol(Protocol):
     def connectionMade(self) -> None:
         """See IProtocol."""
         self._flow.feed("connected", self.transport)
+        if self._flow.state is TERMINATED:
+            # It was given up in the moment in which it came about.
+            cast(Any, self.transport).abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
         """See IProtocol."""

@@ -367,9 +367,55 @@ def test_a_trace_sees_every_message_both_ways(world: Any, write: Any, kind: str)
     alice, bob = pair(world, f"{kind}:5060")
     alice.layer.site.trace, bob.layer.site.trace = Trace("alice"), Trace("bob")
     flow = alice.layer.flow_to(kind, "192.0.2.2", 5060)
-    data = write.request(VIA)
+    data = write.request(VIA).replace(b"\r\nFrom", b"\r\nX-odd  :  as it came\r\nfrom")
     flow.send(data)
     flow.send(data.replace(b"1@example.com", b"2@example.com"))
     world.clock.advance(1)
     assert [(who, what) for who, what, _ in seen] == [("alice", "sent")] * 2 + [("bob", "received")] * 2
     assert [row[2] for row in seen[:2]] == [row[2] for row in seen[2:]]
+
+
+def test_a_trace_sees_each_message_of_a_stream_as_it_came(world: Any, write: Any) -> None:
+    """However a stream is cut, a trace gets the bytes of one message at a time, broken ones too (D-46)."""
+    seen: list[bytes] = []
+
+    class Trace:
+        def received(self, flow: Any, data: bytes) -> None:
+            seen.append(data)
+
+    bob = world.end("bob", "192.0.2.2")
+    bob.layer.listen("tcp:5060")
+    raw = world.connect(world.network.host("peer", "192.0.2.1"), "192.0.2.2")
+    message = write.request(VIA, body=b"12345").replace(b"\r\nFrom", b"\r\nX-odd  :  as it came\r\nfrom")
+    raw.transport.write(message[:50])
+    world.clock.advance(0.1)
+    bob.layer.site.trace = Trace()
+    raw.transport.write(message[50:])
+    world.clock.advance(0.1)
+    stream = b"\r\n\r\n" + message + b"\r\n" + message + message
+    for start in range(0, len(stream), 11):
+        raw.transport.write(stream[start : start + 11])
+        world.clock.advance(0.1)
+    assert len(bob.messages) == 4
+    assert seen[1:] == [message] * 3
+    assert seen[0].startswith(b"OPTIONS"), "its beginning came before there was a trace"
+    bob.layer.site.trace = None
+    raw.transport.write(message[:50])
+    world.clock.advance(0.1)
+    raw.transport.write(message[50:])
+    world.clock.advance(0.1)
+    bob.layer.site.trace = Trace()
+    raw.transport.write(message + b"nonsense\r\n\r\n")
+    world.clock.advance(0.1)
+    assert seen[4:] == [message, b"nonsense\r\n\r\n"]
+
+
+def test_a_connection_that_comes_about_when_it_is_given_up_is_aborted(world: Any) -> None:
+    """What nobody waits for any more is not left open."""
+    alice, bob = pair(world)
+    flow = alice.layer.flow_to("TCP", "192.0.2.2", 5060)
+    flow.abandon = lambda: None
+    flow.feed("closed", "for this test")
+    world.clock.advance(1)
+    assert not alice.host.streams
+    assert len(bob.layer.connections) == 0
