@@ -28,6 +28,10 @@ class Dice:
         self._at = at + 16
         return self._pool[at : at + 16]
 
+    def octets(self, count: int) -> bytes:
+        """So many bytes that nobody can guess."""
+        return self._random_bytes(count)
+
     def random(self) -> float:
         """A number from 0 up to, but not including, 1."""
         return (int(self.token(), 16) >> 11) / (1 << 53)

@@ -57,6 +57,8 @@ class Metrics:
     "ACKs that match no transaction and no dialog."
     stray_events: int = 0
     "Events that an actor's state had no row for."
+    false_proofs: int = 0
+    "Responses whose Authentication-Info shows that their server does not know the password."
     observer_errors: int = 0
     "Exceptions that an application's observer raised."
     faults: int = 0

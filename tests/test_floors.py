@@ -32,8 +32,8 @@ FLOORS: list[dict[str, str]] = [
     {"transaction": "keys lanes invite_client client invite_server server dispatcher attempt"},
     {"dialog": "dialog table usage acceptance inviting making invite"},
     {
-        "client": """capabilities inspection challenges logins digest transactions refresh publication
-            registration routing access stack client connection"""
+        "client": """capabilities inspection security logins challenges digest protection transactions
+            refresh publication registration routing access stack client connection"""
     },
     {
         "ua": "account call subscription messaging transfer agent",

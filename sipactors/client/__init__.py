@@ -4,6 +4,9 @@ from sipactors.client.access import AccessPoint
 from sipactors.client.capabilities import Capabilities, Policies
 from sipactors.client.client import SIPClient
 from sipactors.client.connection import Connection, ConnectionObserver
+from sipactors.client.digest import Digest
+from sipactors.client.logins import Login
+from sipactors.client.protection import ProtectionDomain
 from sipactors.client.stack import Stack
 from sipactors.client.transactions import ClientTransaction, ServerTransaction
 from sipactors.dialog import Dialog, InviteUsage
@@ -17,10 +20,13 @@ __all__ = [
     "Connection",
     "ConnectionObserver",
     "Dialog",
+    "Digest",
     "InviteUsage",
     "Limits",
+    "Login",
     "MessageElements",
     "Policies",
+    "ProtectionDomain",
     "RequestElements",
     "ResponseElements",
     "SIPClient",

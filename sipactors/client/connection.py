@@ -21,6 +21,7 @@ from sipactors.errors import (
 from sipactors.interfaces import IConnectionObserver, IDialogHost, IRequestOwner
 from sipactors.message import SIPURI, Address, as_address
 from sipactors.message import request as build_request
+from sipactors.message.elements import CREDENTIALS
 from sipactors.transaction.attempt import send_once
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from sipactors.client.client import SIPClient
     from sipactors.client.transactions import ServerTransaction
     from sipactors.interfaces import IFlow
-    from sipactors.message import URI, Request, RequestElements
+    from sipactors.message import URI, MessageElements, Request, RequestElements
 
 INIT = "INIT"
 ACTIVE = "ACTIVE"
@@ -168,6 +169,11 @@ class Connection(Machine):
         return self.state == CLOSED
 
     @property
+    def supported(self) -> tuple[str, ...]:
+        """See IDialogHost."""
+        return self.client.capabilities.supported
+
+    @property
     def local_address(self) -> tuple[str, int] | None:
         """The (host, port) that this access point listens on first, while it is ACTIVE."""
         if self.state != ACTIVE:
@@ -181,6 +187,13 @@ class Connection(Machine):
             raise ResourceNotAvailable("the connection is closed")
         if self.state != ACTIVE:
             raise TransportFailure(f"the connection is {self.state}")
+
+    def check_elements(self, elements: MessageElements | None) -> None:
+        """See IDialogHost."""
+        if elements is not None and elements.headers and self.client.security_handling:
+            for name, _ in elements.headers:
+                if name in CREDENTIALS:
+                    raise ArgumentError(f"{name} is set by the stack while client.security_handling is True")
 
     # ------------------------------------------------------------------ requests of ours
 
@@ -198,6 +211,7 @@ class Connection(Machine):
         TransportFailure.
         """
         self.check_active()
+        self.check_elements(elements)
         method, uri = elements.method, elements.uri
         if method is None or uri is None:
             raise ArgumentError("a request needs a URI and a method")
@@ -257,10 +271,11 @@ class Connection(Machine):
         invite: ClientTransaction,
     ) -> None:
         """See IDialogHost."""
-        for name in ("Authorization", "Proxy-Authorization"):
+        for name in CREDENTIALS:
             # RFC 3261 §22.1: the ACK carries the same credentials as the INVITE.
-            for value in invite.request.get_all(name):
-                ack.add(name, value)
+            if name not in ack:
+                for value in invite.request.get_all(name):
+                    ack.add(name, value)
         send_once(self.dispatcher, self.access.locator, ack, next_hop, sent)
 
     def local_identity(self, context: Any, from_: Any) -> str:

@@ -49,6 +49,8 @@ class Stack(MultiService):
         self.timers = Timers(reactor)
         self.resolver = CachingResolver(DNSResolver(reactor) if resolver is None else resolver, reactor)
         self.router = Router(self)
+        self.compressor: object | None = None
+        "The plug-in for SigComp (RFC 3320); without one nothing is compressed."
         self.clients: list[SIPClient] = []
         self.draining = False
         "True while the stack stops: requests outside of dialogs are answered 503."

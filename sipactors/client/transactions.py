@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from sipactors.actor import TERMINATED, tell
-from sipactors.errors import ArgumentError, InvalidTransactionState, ResourceNotAvailable, SIPError
+from sipactors.errors import (
+    ArgumentError,
+    Forbidden,
+    InvalidTransactionState,
+    ResourceNotAvailable,
+    SIPError,
+)
 from sipactors.interfaces import IClientTransactionUser, IServerTransactionUser
 from sipactors.message import CSeq, cancel_for, response_to
 from sipactors.transaction.attempt import Attempt
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
+    from sipactors.auth import Accepted
     from sipactors.client.access import Access
+    from sipactors.client.challenges import Answering
     from sipactors.client.connection import Connection
     from sipactors.dialog.dialog import Dialog
     from sipactors.dialog.usage import Usage
@@ -32,7 +42,7 @@ MAKES_DIALOG = frozenset(("INVITE", "SUBSCRIBE", "REFER"))
 class ServerTransaction:
     """A request of a peer's that waits for the application's answer."""
 
-    __slots__ = ("_machine", "access", "cancel", "connection", "flow", "request", "usage")
+    __slots__ = ("_machine", "access", "cancel", "connection", "flow", "held", "proof", "request", "usage")
 
     def __init__(self, access: Access, machine: Machine | None, request: Request, flow: IFlow) -> None:
         self.access = access
@@ -44,8 +54,12 @@ class ServerTransaction:
         "The connection that it belongs to; None until one has taken it up."
         self.usage: Usage | None = None
         "The usage that answers it, if any."
+        self.proof: Accepted | None = None
+        "What the 2xx tells its sender of our knowing the password, once a ProtectionDomain has admitted it."
         self.cancel: Request | None = None
         "The CANCEL that ended it, if any; its Reason says why (RFC 3326)."
+        self.held = False
+        "True while a 2xx of the application's waits for a PRACK (RFC 3262 §3)."
         if machine is not None:
             machine.user = self
 
@@ -62,7 +76,7 @@ class ServerTransaction:
     @property
     def response_allowed(self) -> bool:
         """False for an ACK, after a final response, and when the time for one has passed."""
-        return self._machine is not None and self._machine.request is not None
+        return self._machine is not None and self._machine.request is not None and not self.held
 
     @property
     def tag(self) -> str:
@@ -102,7 +116,7 @@ class ServerTransaction:
 
     def answer(self, status: int, headers: Iterable[tuple[str, object]] = (), body: bytes = b"") -> None:
         """Send one of the stack's own responses; nothing happens when it comes too late."""
-        if self.response_allowed:
+        if self.response_allowed or self.held:
             content_type = "application/sdp" if body else None
             response = response_to(
                 self.request, status, None, self.tag, headers, body=body, content_type=content_type
@@ -110,11 +124,21 @@ class ServerTransaction:
             self._send(response)
 
     def _send(self, response: Response) -> None:
+        if self.usage is None or not self.usage.holds_back(response, self):
+            self.send(response)
+
+    def send(self, response: Response) -> None:
+        """Let a response go, completed with what usage and client add to it."""
         machine, usage = self._machine, self.usage
         assert machine is not None
+        self.access.complete_response(response, self)
         if usage is not None:
             usage.prepare_response(response, self)
-        self.access.complete_response(response, self)
+        if self.proof is not None and 200 <= response.status < 300:
+            # RFC 7616 §3.5: with auth-int the proof covers the body, so it is made when all else is there.
+            info = self.proof.authentication_info(response.body)
+            if info.params:
+                response.set("Authentication-Info", info)
         machine.respond(response)
         if usage is not None:
             usage.response_sent(response, self)
@@ -123,6 +147,12 @@ class ServerTransaction:
         """Send a 2xx to INVITE once more, while no ACK has come."""
         if self._machine is not None:
             self._machine.repeat()  # type: ignore[union-attr]
+
+    def send_again(self, wire: bytes) -> None:
+        """Send a reliable provisional response once more, while no PRACK has come (RFC 3262 §3)."""
+        if self._machine is not None:
+            self.access.metrics.retransmissions_sent += 1
+            self._machine.flow.send(wire)
 
     def offer(self, dialog: Dialog) -> None:
         """Give a request within a dialog that belongs to no usage to the connection's observer."""
@@ -169,6 +199,8 @@ class ClientTransaction:
         "_next_hop",
         "_prepare",
         "_sequence",
+        "_wait",
+        "answering",
         "canceled",
         "connection",
         "error",
@@ -202,11 +234,14 @@ class ClientTransaction:
         "True once `cancel` was called."
         self.tries = 0
         "How often the request has been sent anew, for a challenge or another reason."
+        self.answering: Answering | None = None
+        "What is answered to the challenges of this request, once there are any."
         self._next_hop = next_hop
         self._prepare = prepare
         self._sequence = sequence
         self._attempt: Attempt | None = None
         self._finals: list[Deferred[Response]] = []
+        self._wait: IDelayedCall | None = None
 
     @property
     def method(self) -> str:
@@ -219,11 +254,21 @@ class ClientTransaction:
         if self.error is not None:
             return TERMINATED
         machine = self._attempt.transaction if self._attempt is not None else None
+        if not self.finished and (self.tries or (machine and machine.state in ("COMPLETED", TERMINATED))):
+            return "PROCEEDING"
         if machine is None:
             return "CALLING" if self.method == "INVITE" else "TRYING"
-        if machine.state == TERMINATED and not self.finished:
-            return "PROCEEDING"
         return machine.state
+
+    @property
+    def challenges(self) -> tuple[str, ...]:
+        """The realms whose credentials the request waits for; `Digest.set_credentials` gives them."""
+        return () if self.answering is None else self.answering.realms
+
+    @property
+    def next_hop(self) -> URI | None:
+        """The URI that the request goes to first: that of its first route, or its own."""
+        return self._next_hop
 
     @property
     def finished(self) -> bool:
@@ -250,9 +295,23 @@ class ClientTransaction:
     def release(self) -> None:
         """Send the request now: first, or once more with what has been added to it."""
         connection = self.connection
-        attempt = Attempt(connection.dispatcher, connection.access.locator, self.request, self, self._prepare)
+        prepare = self._prepare
+        if connection.client.digest is not None and connection.client.security_handling:
+            prepare = self._prepare_with_credentials
+        target = None if self._attempt is None else self._attempt.target
+        attempt = Attempt(connection.dispatcher, connection.access.locator, self.request, self, prepare)
         self._attempt = attempt
-        attempt.start(self._next_hop)
+        if target is None:
+            attempt.start(self._next_hop)
+        else:
+            # RFC 3263 §4.1: what belongs together goes to one server; that one knows its own nonces.
+            attempt.start(self._next_hop, prefer=target)
+
+    def _prepare_with_credentials(self, request: Request, flow: IFlow) -> None:
+        if self._prepare is not None:
+            self._prepare(request, flow)
+        if self.connection.client.digest is not None:
+            self.connection.client.digest.put_credentials(self, request)
 
     def resend(self) -> None:
         """Send the request again as a new one: the next CSeq, a new branch (RFC 3261 §22.2)."""
@@ -261,8 +320,35 @@ class ClientTransaction:
         number = request.cseq.number + 1 if self._sequence is None else self._sequence()
         request.set("CSeq", CSeq(number, request.method))
         self.request = request
-        self.response = None
+        self._reopen()
         self.release()
+
+    def _reopen(self) -> None:
+        self.response = self.error = None
+        self.connection.adopt(self)
+
+    def redirect(self, uri: URI, routes: Sequence[str], next_hop: URI) -> None:
+        """Let the next `resend` go to another Request-URI, by these routes."""
+        request = self.request = self.request.copy()
+        request.uri = uri
+        request.set("Route", list(routes))
+        self._next_hop = next_hop
+
+    def wait(self, seconds: float, then: Callable[[], object]) -> None:
+        """Have no final response after all: call `then`, which may resend, in so many seconds."""
+        self._reopen()
+        self._wait = self.connection.dispatcher.timers.later(seconds, self._waited, then)
+
+    def _waited(self, then: Callable[[], object]) -> None:
+        self._wait = None
+        then()
+
+    def _stop_waiting(self) -> bool:
+        wait, self._wait = self._wait, None
+        if wait is None:
+            return False
+        wait.cancel()
+        return True
 
     @property
     def cancel_allowed(self) -> bool:
@@ -280,7 +366,16 @@ class ClientTransaction:
         self.canceled = True
         connection = self.connection
         cancel = ClientTransaction(connection, cancel_for(self.request), connection)
-        if self._attempt is not None:
+        answering = self.answering
+        if answering is not None and answering.waiting:
+            # Nothing is under way that a CANCEL could end: the challenge was a final response.
+            cancel.close()
+            error = Forbidden("canceled while credentials were wanted")
+            connection.dispatcher.timers.later(0, self.fail_with_response, error, answering.response)
+        elif self._stop_waiting():
+            cancel.close()
+            self.fail(InvalidTransactionState("canceled before it was sent again"))
+        elif self._attempt is not None:
             self._attempt.cancel(cancel, cancel.was_made, tuple(headers))
         else:
             self.fail(InvalidTransactionState("canceled before it was sent"))
@@ -296,11 +391,6 @@ class ClientTransaction:
         """See IClientTransactionUser."""
         if self._attempt is not None and transaction is not self._attempt:
             return
-        if len(response.get_all("Via")) > 1 or "," in (response.get("Via") or ""):
-            # RFC 3261 §8.1.3.3: "If more than one Via header field value is present in a response, the
-            # UAC SHOULD discard the message."
-            self.connection.dispatcher.metrics.stray_responses += 1
-            return
         status = response.status
         if status == 100:
             return
@@ -309,6 +399,14 @@ class ClientTransaction:
         if status in CHALLENGES and self.connection.client.security_handling:
             self.connection.client.challenged(self, response)
             return
+        if 200 <= status < 300 and self.answering is not None and not self.answering.confirmed(response):
+            # RFC 7616 §3.5: rspauth proves that the server knows the password; a wrong one, that this is
+            # somebody else's answer. It is not believed, and a call that it made is ended.
+            self.connection.dispatcher.metrics.false_proofs += 1
+            if self.method != "INVITE":
+                self.fail_with_response(Forbidden("the server does not know the password"), response)
+                return
+            self.canceled = True
         self.deliver(response)
 
     def deliver(self, response: Response) -> None:
@@ -319,7 +417,8 @@ class ClientTransaction:
             self.connection.release(self)
         if self.owner is not None:
             self.owner.response_received(self)
-        if status >= 200:
+        # The owner may have begun another try: then this was not the final response.
+        if status >= 200 and self.response is response:
             self._fire(response)
 
     def client_transaction_failed(self, error: SIPError, transaction: object) -> None:
@@ -329,19 +428,24 @@ class ClientTransaction:
 
     def fail(self, error: SIPError) -> None:
         """There will be no final response; the owner is told why."""
-        if self.finished:
-            return
+        if not self.finished:
+            self._end(error)
+
+    def _end(self, error: SIPError) -> None:
         self.error = error
+        if self.answering is not None:
+            self.answering.stop_waiting()
         self.connection.release(self)
         if self.owner is not None:
             self.owner.transaction_failed(error, self)
-        self._fire(error)
+        if self.error is error:
+            self._fire(error)
 
     def fail_with_response(self, error: SIPError, response: Response) -> None:
         """A final response came that ends the request as a failure; it stays at hand as `response`."""
-        self.response = None
-        self.fail(error)
-        self.response = response
+        if not self.finished:
+            self.response = response
+            self._end(error)
 
     def client_transaction_ended(self, transaction: object) -> None:
         """See IClientTransactionUser."""
@@ -361,8 +465,12 @@ class ClientTransaction:
     def close(self) -> None:
         """End the request at once; nothing more is told. Whoever waits for it gets ResourceNotAvailable."""
         self.owner = None
+        self._stop_waiting()
         if self._attempt is not None:
             self._attempt.close()
         if not self.finished:
             self.error = ResourceNotAvailable("the transaction was closed")
+            if self.answering is not None and self.answering.waiting:
+                self.error = Forbidden("closed while credentials were wanted")
+                self.answering.stop_waiting()
             self._fire(self.error)

@@ -163,6 +163,7 @@ class InviteUsage(Usage):
 
         Raises InvalidDialogState when there is no 2xx to acknowledge.
         """
+        self.host.check_elements(elements)
         sequence = transaction.request.cseq.number
         if self.dialog.remote_target is None or (self._ack is not None and self._ack[0] == sequence):
             raise InvalidDialogState("there is no 2xx to acknowledge")
@@ -185,11 +186,11 @@ class InviteUsage(Usage):
         # RFC 3261 §15: "The caller's UA MAY send a BYE for either confirmed or early dialogs, and the
         # callee's UA MAY send a BYE on confirmed dialogs, but MUST NOT send a BYE on early dialogs."
         self.check_state(CONFIRMED, *([EARLY] if self.dialog.initiator else []))
-        self._ending = True
         # RFC 3261 §15: "the callee's UA MUST NOT send a BYE on a confirmed dialog until it has received
         # an ACK for its 2xx response or until the server transaction times out."
         wait = self._acceptance is not None
         transaction = self.send("BYE", elements, hold=wait)
+        self._ending = True
         if wait:
             self._held_bye = transaction
         return transaction
@@ -223,8 +224,12 @@ class InviteUsage(Usage):
         method = transaction.method
         if response.status >= 200:
             if method == "BYE":
-                # RFC 3261 §15.1.1: the session is over with the BYE, whatever answers it.
-                self._over()
+                # RFC 3261 §15.1.1: the session is over with the BYE, whatever answers it; but a challenge
+                # that the application is to answer has not let it in.
+                if response.status in (401, 407, 494):
+                    self._ending = False
+                else:
+                    self._over()
             elif response.status in (408, 481):
                 self._peer_gone(transaction, response)
                 return
@@ -393,7 +398,8 @@ class InviteUsage(Usage):
                 self._acceptance = Acceptance(self, transaction)
             elif self.dialog.state != CONFIRMED:
                 self.end()
-        elif method == "BYE" and status >= 200:
+        elif method == "BYE" and status >= 200 and status not in (401, 407):
+            # RFC 3261 §22.1: a BYE that is challenged is not let in yet; it will come again.
             self._over()
 
     def request_canceled(self, transaction: ServerTransaction) -> None:

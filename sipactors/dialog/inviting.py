@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Inviting:
     """Takes the responses to one INVITE, and keeps the usages that they made until no more can come."""
 
-    __slots__ = ("_forks", "_initial", "_usage", "bodiless", "transaction")
+    __slots__ = ("_forks", "_initial", "_tries", "_usage", "bodiless", "transaction")
 
     transaction: ClientTransaction
 
@@ -28,6 +28,7 @@ class Inviting:
         self._usage = usage
         self._forks: list[InviteUsage] = []
         self._initial = usage.dialog.state == INIT
+        self._tries = 0
         self.bodiless = bodiless
         "The INVITE carried no offer: the 2xx has it, and the ACK must answer it."
 
@@ -35,12 +36,26 @@ class Inviting:
         """See IRequestOwner."""
         response = transaction.response
         assert response is not None
+        if transaction.tries != self._tries:
+            self._tries = transaction.tries
+            self._begin_again()
         if response.status < 200:
             self._provisional(transaction, response)
         elif response.status < 300:
             self._accepted(transaction, response)
         else:
             self._refused(transaction, response)
+
+    def _begin_again(self) -> None:
+        # RFC 3261 §13.2.2.3: the early dialogs of a try ended with its failure, also with a challenge.
+        for fork in self._forks:
+            if fork.dialog.state != CONFIRMED:
+                fork.end()
+        self._forks.clear()
+        dialog = self._usage.dialog
+        if self._initial and dialog.state == EARLY:
+            dialog.feed("ENDED")
+            dialog.reuse()
 
     def _provisional(self, transaction: ClientTransaction, response: Response) -> None:
         # RFC 3261 §12.1: a provisional response makes a dialog when it has a To tag.

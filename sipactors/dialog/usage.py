@@ -8,7 +8,7 @@ from sipactors.actor import tell
 from sipactors.errors import InvalidDialogState, ResourceNotAvailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sipactors.client.transactions import ClientTransaction, ServerTransaction
     from sipactors.dialog.dialog import Dialog
@@ -74,6 +74,14 @@ class Usage:
         transaction.usage = self
         self.tell("dialog_request_received", transaction, self.dialog)
 
+    def holds_back(self, response: Response, transaction: ServerTransaction) -> bool:
+        """Whether a response must wait; the usage then sends it later by `transaction.send`."""
+        return False
+
+    def save(self) -> dict[str, Any]:
+        """What a restart needs to make this usage again, as plain values."""
+        return {"kind": type(self).__name__}
+
     def prepare_response(self, response: Response, transaction: ServerTransaction) -> None:
         """Fill in what the usage adds to a response of ours before it goes."""
 
@@ -97,11 +105,15 @@ class Usage:
         owner: IRequestOwner | None = None,
         prepare: Callable[[Request, IFlow], object] | None = None,
         hold: bool = False,
+        headers: Sequence[tuple[str, object]] = (),
     ) -> ClientTransaction:
         """Send a request within the dialog; its outcome goes to `owner`, by default to this usage."""
+        self.host.check_elements(elements)
         request, next_hop = self.dialog.make_request(method)
         if elements is not None:
             elements.apply(request)
+        for name, value in headers:
+            request.set(name, value)
         return self.host.send(
             request,
             next_hop,

@@ -155,6 +155,11 @@ def _follow_up(invite: Request, method: str, to: str) -> Request:
     theirs = invite._rows
     # RFC 3261 §9.1, §17.1.1.3: a single Via that equals the top Via of the original request.
     made.set("Via", invite.via)
+    # RFC 3261 §22.1: an ACK duplicates the credentials of its INVITE; a CANCEL that is to be accepted by the
+    # same server has use for them too.
+    for name in ("Authorization", "Proxy-Authorization"):
+        if name in theirs:
+            made._rows[name] = theirs[name]
     # RFC 3261 §9.1, §17.1.1.3: a Route of the original request MUST be included.
     if "Route" in theirs:
         made._rows["Route"] = theirs["Route"]
