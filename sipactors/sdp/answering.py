@@ -135,14 +135,18 @@ def answer_to(
     offer without an audio stream that has one of these formats.
     """
     description = offered if isinstance(offered, SessionDescription) else SessionDescription.parse(offered)
-    origin = new_origin(host, _session_id(session_id, description.render(), host, port))
+    origin = new_origin(host, _session_id(session_id, _seed(offered), host, port))
     audio = LocalMedia(port, formats)
-    for stream in description.media:
-        # RTP/AVPF is RTP/AVP with earlier feedback (RFC 4585), which is a right and no duty.
-        if stream.protocol.upper() in ("RTP/AVP", "RTP/AVPF") and not stream.rejected:
-            audio.protocol = stream.protocol
-            if serves(audio, stream):
-                break
+    # RTP/AVPF is RTP/AVP with earlier feedback (RFC 4585), which is a right and no duty.
+    able = [
+        stream
+        for stream in description.media
+        if stream.protocol.upper() in ("RTP/AVP", "RTP/AVPF") and not stream.rejected
+    ]
+    for stream in able:
+        audio.protocol = stream.protocol
+        if len(able) == 1 or serves(audio, stream):
+            break
     return answer(description, [audio], origin)
 
 
@@ -156,6 +160,12 @@ def audio_offer(
     local = LocalMedia(port, formats)
     names = " ".join(format.name for format in local.known_formats)
     return offer(new_origin(host, _session_id(session_id, names.encode(), host, port)), [local])
+
+
+def _seed(offered: bytes | str | SessionDescription) -> bytes:
+    if isinstance(offered, SessionDescription):
+        return offered.render()
+    return offered if isinstance(offered, bytes) else offered.encode("utf-8", "surrogatepass")
 
 
 def _session_id(given: int | None, seed: bytes, host: str, port: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from dataclasses import dataclass, field
 
@@ -143,7 +144,7 @@ class Format:
         if isinstance(text, Format):
             return text.copy()
         try:
-            result = cls.parse(text)
+            result = _named(text).copy()
         except MalformedMessage as error:
             raise ArgumentError(error.what) from None
         if result.encoding.upper() == "TELEPHONE-EVENT":
@@ -196,6 +197,12 @@ class Format:
             if left != right:
                 return False
         return True
+
+
+@functools.lru_cache(maxsize=64)
+def _named(text: str) -> Format:
+    """The format that an application names, read once; copied before it is given away."""
+    return Format.parse(text)
 
 
 def fmtp_parameters(text: str) -> dict[str, str]:

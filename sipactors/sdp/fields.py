@@ -136,6 +136,9 @@ class Connection:
     @property
     def multicast(self) -> bool:
         """True for a numeric multicast address."""
+        # 224.0.0.0/4 and ff00::/8: most addresses are told apart by how they begin.
+        if self.address[:2].lower() not in ("22", "23", "ff"):
+            return False
         try:
             return ipaddress.ip_address(self.address).is_multicast
         except ValueError:

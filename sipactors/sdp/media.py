@@ -78,7 +78,7 @@ class MediaDescription(Section):
 
         A payload type that neither an rtpmap nor RFC 3551 explains is left out.
         """
-        names = dict(STATIC_FORMATS)
+        names: dict[str, str] = {}
         parameters: dict[str, str] = {}
         feedback: dict[str, list[str]] = {}
         for line in self.lines:
@@ -95,9 +95,10 @@ class MediaDescription(Section):
         result = []
         for token in dict.fromkeys(self.formats):
             if self.rtp:
-                if token not in names or not _payload_type(token):
+                name = names.get(token) or STATIC_FORMATS.get(token)
+                if name is None or not _payload_type(token):
                     continue
-                known = Format.parse(names[token], payload_type=token)
+                known = Format.parse(name, payload_type=token)
             else:
                 known = Format(token, payload_type=token)
             known.fmtp = parameters.get(token)

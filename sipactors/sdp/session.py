@@ -12,7 +12,7 @@ from sipactors.sdp.fields import Connection, Origin, Repeat, TimeDescription, ma
 from sipactors.sdp.grammar import SESSION_ORDER
 from sipactors.sdp.media import MediaDescription
 from sipactors.sdp.reading import read
-from sipactors.sdp.section import Section
+from sipactors.sdp.section import Section, written
 
 
 @dataclass(slots=True)
@@ -52,13 +52,14 @@ class SessionDescription(Section):
         media: Iterable[MediaDescription] = (),
     ) -> SessionDescription:
         """A new document. Raises ArgumentError when a value cannot be written."""
-        result = cls(["v=0"], list(media))
-        result.origin = origin
-        result.name = name
+        lines = ["v=0", written(f"o={origin}"), written(f"s={name}")]
         if connection is not None:
-            result.connection = connection
-        result.times = times
-        return result
+            lines.append(written(f"c={connection}"))
+        periods = [line for value in times for line in value.lines()]
+        if not periods:
+            raise ArgumentError("SDP t= line: one at least is wanted")
+        lines += [written(line) for line in periods]
+        return cls(lines, list(media))
 
     def render(self) -> bytes:
         """The document for the wire, each line ended by CRLF. Raises ArgumentError for what breaks it."""
