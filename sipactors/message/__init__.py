@@ -6,8 +6,8 @@ from sipactors.message.address import STAR, Address
 from sipactors.message.build import ack_for, can_answer, cancel_for, request, response_to
 from sipactors.message.credentials import AuthenticationInfo, Challenge, Credentials
 from sipactors.message.cseq import CSeq, RAck
-from sipactors.message.events import Event, SubscriptionState
 from sipactors.message.elements import MessageElements, RequestElements, ResponseElements, as_address, as_uri
+from sipactors.message.events import Event, SubscriptionState
 from sipactors.message.framing import PING, PONG, Framer, Ping, Pong
 from sipactors.message.identity import Identity, Privacy
 from sipactors.message.media import MediaType

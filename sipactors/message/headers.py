@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 from sipactors.errors import ArgumentError, MalformedMessage
 from sipactors.message.registry import HEADERS, canonical
-from sipactors.message.values import split_commas
 
 HeaderItems: TypeAlias = "Iterable[tuple[str, object]] | Mapping[str, object]"
 "What the builders take as further headers: pairs, or a mapping; a list as a value makes several rows."
@@ -178,7 +177,7 @@ class Headers:
                 value = []
                 for row in text.split("\n"):
                     if header.comma and "," in row:
-                        value += map(header.parse, split_commas(row))
+                        value += map(header.parse, header.split(row))
                     elif row or not header.empty:
                         value.append(header.parse(row))
         except MalformedMessage as error:
@@ -214,7 +213,7 @@ def _cut_first(key: str, text: str) -> tuple[str, str | None]:
     row, line_break, rest = text.partition("\n")
     header = HEADERS.get(key)
     if "," in row and header is not None and header.comma:
-        row, *others = split_commas(row)
+        row, *others = header.split(row)
         if others:
             return row, ", ".join(others) + line_break + rest
     return row, rest if line_break else None
