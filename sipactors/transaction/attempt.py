@@ -352,10 +352,18 @@ def send_once(
             if sent is not None:
                 sent(flow, wire)
             return
+        fail(None)
+
+    def fail(_: object) -> None:
+        # Nobody can be told: the 2xx will come again, and with it the next try.
         dispatcher.metrics.transport_failures += 1
 
-    located = locator.locate(uri)
+    try:
+        located = locator.locate(uri)
+    except ResolvingFailure as failure:
+        fail(failure)
+        return
     if isinstance(located, Deferred):
-        located.addCallbacks(go, lambda _: None)
+        located.addCallbacks(go, fail)
     else:
         go(located)
