@@ -65,15 +65,7 @@ class Address:
     @classmethod
     def parse(cls, text: str) -> Address:
         """Read name-addr or addr-spec with parameters; MalformedMessage(400) when it is neither."""
-        address: Address = _new(cls)
-        found = _usual(text)
-        if found is not None:
-            address._name, address._uri_text, host, address._params_text = found.groups()
-            if is_host(host):
-                address._uri = address._params = None
-                return address
-        address._read(text)
-        return address
+        return read_any(text)
 
     def _read(self, text: str) -> None:
         self._params_text = ""
@@ -250,9 +242,22 @@ STAR: Final = Address("*")
 "The Contact that removes all bindings of an address-of-record; not to be changed."
 
 
+def read_any(text: str) -> Address:
+    """See Address.parse."""
+    address: Address = _new(Address)
+    found = _usual(text)
+    if found is not None:
+        address._name, address._uri_text, host, address._params_text = found.groups()
+        if is_host(host):
+            address._uri = address._params = None
+            return address
+    address._read(text)
+    return address
+
+
 def read_address(text: str) -> Address:
     """See Address.parse; refuses the "*" that only Contact may hold."""
-    address = Address.parse(text)
+    address = read_any(text)
     if address._uri_text == "*" and address.is_star:
         raise MalformedMessage(400, "* stands in Contact only")
     return address
@@ -260,19 +265,23 @@ def read_address(text: str) -> Address:
 
 def read_party(text: str) -> Address:
     """The address of From or To, whose tag is a token when there is one (RFC 3261 §19.3)."""
-    address = read_address(text)
-    if address._params is not None and "tag" in address._params:
-        tag = address._params.raw("tag")
+    address = read_any(text)
+    params = address._params
+    if params is None:
+        if address._params_text.lower() == ";tag":
+            raise MalformedMessage(400, "tag is not a token")
+    elif address.is_star:
+        raise MalformedMessage(400, "* stands in Contact only")
+    elif "tag" in params:
+        tag = params.raw("tag")
         if tag is None or not is_token(tag):
             raise MalformedMessage(400, "tag is not a token")
-    elif address._params_text.lower() == ";tag":
-        raise MalformedMessage(400, "tag is not a token")
     return address
 
 
 def read_contact(text: str) -> Address:
     """One Contact, whose q is a qvalue when there is one (RFC 3261 §20.10)."""
-    address = Address.parse(text)
+    address = read_any(text)
     if (address._params or address._params_text) and "q" in address.params and address.q is None:
         raise MalformedMessage(400, "q is not a number of 0 to 1")
     return address
