@@ -341,6 +341,11 @@ class Connection(Machine):
         """See IDialogHost."""
         self._children.pop(child, None)
 
+    @property
+    def children(self) -> list[Any]:
+        """The usages, registrations and requests that live on this connection."""
+        return list(self._children)
+
     def _close_children(self) -> None:
         while self._children:
             child, _ = self._children.popitem()
