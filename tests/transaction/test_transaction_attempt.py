@@ -204,13 +204,13 @@ class TestLargeRequests:
     def test_the_limit_is_1300_bytes_to_the_byte(self, world: Any) -> None:
         """RFC 3261 §18.1.1: "larger than 1300 bytes": 1300 are not."""
         world.listen_for_streams()
-        base = {"body": b"x" * 900, "content_type": "text/plain"}
+        base = {"body": b"x" * 1000, "content_type": "text/plain"}
         world.attempt(method="MESSAGE", **base)
         world.clock.advance(0)
         rest = 1300 - len(world.network.capture[-1].data)
         world.reply(200)
         for more, where in ((rest, "UDP"), (rest + 1, "TCP")):
-            world.attempt(method="MESSAGE", body=b"x" * (900 + more), content_type="text/plain")
+            world.attempt(method="MESSAGE", body=b"x" * (1000 + more), content_type="text/plain")
             world.clock.advance(0.1)
             assert world.last_request().via.transport == where
             (world.peer if where == "UDP" else world.streams[0]).send(world.answer(200))
