@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -116,9 +116,12 @@ class ProtectionDomain:
 
     def challenge(self, transaction: ServerTransaction, stale: bool = False) -> None:
         """Answer a request with 401, or 407, and new challenges."""
+        transaction.answer(self._verifier.status, self.challenges(stale))
+
+    def challenges(self, stale: bool = False) -> list[tuple[str, object]]:
+        """New challenges as rows of a response, the strongest first; for one that asks for several realms."""
         header = self._verifier.challenge_header
-        challenges: Iterable[object] = self._verifier.challenges(stale)
-        transaction.answer(self._verifier.status, [(header, challenge) for challenge in challenges])
+        return [(header, challenge) for challenge in self._verifier.challenges(stale)]
 
     def _credentials(self, request: Request) -> list[Credentials]:
         # Credentials for other realms, of whatever form, are for others to read (RFC 3261 §22.3).
