@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import pathlib
 from collections.abc import Callable
-
-import pytest
 
 import peers
 import programs
@@ -26,13 +22,10 @@ class Starter:
 
     def agent(self, *options: str, host: str = programs.HOST) -> programs.Agent:
         """Our own agent under twistd, once it answers."""
-        with contextlib.suppress(ModuleNotFoundError):
-            if importlib.util.find_spec("sipactors.twistd.agent"):
-                agent = programs.Agent(self._log("agent"), *options, host=host)
-                self._started.append(agent)
-                agent.wait_ready()
-                return agent
-        pytest.skip("there is no sipactors.twistd.agent yet")
+        agent = programs.Agent(self._log("agent"), *options, host=host)
+        self._started.append(agent)
+        agent.wait_ready()
+        return agent
 
     def sipp(
         self,
