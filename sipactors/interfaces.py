@@ -236,6 +236,20 @@ class IConnectionObserver(Interface):
         """The connection is in another state now; `connection.last_error` says why."""
 
 
+class IBearerMonitor(Interface):
+    """Something that knows whether an access point's network is there: a link, an address, a modem."""
+
+    def watch(changed: Callable[[str], object]) -> None:
+        """Call `changed` now and at each change with 'up', 'suspended', 'down' or 'unavailable'.
+
+        'suspended' keeps what is there but lets nothing be sent; 'down' may come back; 'unavailable' is
+        for good.
+        """
+
+    def unwatch() -> None:
+        """Call no more."""
+
+
 class IDialogHost(Interface):
     """What a dialog and its usages ask of the connection that they belong to."""
 

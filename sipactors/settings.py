@@ -41,6 +41,10 @@ class Limits:
     "Server transactions in all, those included that only absorb retransmissions; above it 503."
     max_dialogs: int = 200_000
     "Dialogs of one stack; above it 503 with Retry-After."
+    max_forks: int = 32
+    "Dialogs that the answers to one INVITE of ours may make; those to further ones are dropped."
+    max_provisionals: int = 500
+    "Provisional responses to one INVITE of ours that are looked at; further ones are dropped."
     max_connections: int = 10_000
     "Stream connections of one stack, both directions."
     max_connections_per_source: int = 1_000

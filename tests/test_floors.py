@@ -30,10 +30,13 @@ FLOORS: list[dict[str, str]] = [
         "locating": "records targets resolver cache failures locator",
     },
     {"transaction": "keys lanes invite_client client invite_server server dispatcher attempt"},
-    {"dialog": "dialog table usage acceptance inviting making invite"},
+    {
+        "dialog": """dialog table usage offers glare redirects acceptance reliable session_timer answering prack
+            calling inviting making invite"""
+    },
     {
         "client": """capabilities inspection security logins challenges digest protection transactions
-            refresh publication registration routing access stack client connection"""
+            refresh publication registration routing access stack client observers waiting connection"""
     },
     {
         "ua": "account call subscription messaging transfer agent",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "MESSAGE", "INFO", "UPDATE")
+METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "MESSAGE", "INFO", "UPDATE", "PRACK")
 "Methods that an application takes unless it says otherwise."
 
 KNOWN_METHODS = frozenset(
@@ -74,5 +74,7 @@ class Policies:
     "420 with Unsupported for an option tag that is not supported."
     check_content: bool = True
     "415 with Accept for a body that is not understood."
+    min_session_expires: int = 90
+    "Session intervals below so many seconds are refused with 422, by a client that supports `timer`."
     user_agent: str | None = None
     "User-Agent of requests and Server of responses; None sends none."

@@ -35,6 +35,13 @@ def inspect(request: Request, capabilities: Capabilities, policies: Policies) ->
             # RFC 3261 §8.2.2.3: "420 … The UAS MUST add an Unsupported header field, and list in it
             # those options it does not understand".
             return 420, [("Unsupported", ", ".join(missing))]
+    if "Session-Expires" in request and request.method in ("INVITE", "UPDATE"):
+        interval = request.typed("Session-Expires").seconds
+        both = "timer" in capabilities.supported and "timer" in request.supported
+        if both and interval < policies.min_session_expires:
+            # RFC 4028 §9: "When sending the 422 response, the UAS MUST include a Min-SE header field
+            # with the value of its minimum interval."
+            return 422, [("Min-SE", str(max(policies.min_session_expires, 90)))]
     if policies.check_content and request.body:
         return _inspect_content(request, capabilities)
     return None

@@ -12,7 +12,7 @@ from sipactors.actor import TERMINATED, Machine, Table
 
 if TYPE_CHECKING:
     from sipactors.client.transactions import ServerTransaction
-    from sipactors.dialog.invite import InviteUsage
+    from sipactors.dialog.answering import AnsweringUsage
     from sipactors.timers import Timer
     from sipactors.transaction.dispatcher import Dispatcher
 
@@ -26,9 +26,9 @@ class Acceptance(Machine):
 
     INITIAL = UNACKNOWLEDGED
 
-    def __init__(self, usage: InviteUsage, transaction: ServerTransaction) -> None:
+    def __init__(self, usage: AnsweringUsage, transaction: ServerTransaction) -> None:
         super().__init__()
-        self._usage: InviteUsage | None = usage
+        self._usage: AnsweringUsage | None = usage
         self.transaction: ServerTransaction | None = transaction
         self.sequence = transaction.request.cseq.number
         "The CSeq number of the INVITE, which its ACK has too."

@@ -7,15 +7,15 @@ Applications meet dialogs through their usages, and never make one themselves (R
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sipactors.actor import TERMINATED, Machine, Table
-from sipactors.errors import InvalidDialogState, MalformedMessage
-from sipactors.message import SIPURI, Address, Request
+from sipactors.errors import ArgumentError, InvalidDialogState, MalformedMessage
+from sipactors.message import SIPURI, Address, Request, parse_uri
 from sipactors.message import request as build_request
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sipactors.client.transactions import ServerTransaction
     from sipactors.dialog.table import DialogTable
@@ -31,11 +31,19 @@ TARGET_REFRESH = frozenset(("INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFER"))
 "Requests whose Contact replaces the remote target (RFC 3261 §12.2, RFC 3311, RFC 6665)."
 
 
+SAVED = (
+    *("call_id", "local", "local_tag", "local_sequence"),
+    *("remote", "remote_tag", "remote_sequence", "secure", "initiator"),
+)
+"What `save` keeps as it is."
+
+
 class Dialog(Machine):
     """One dialog with its identifiers, sequence numbers, route set and remote target."""
 
     __slots__ = (
         "_asked",
+        "_first",
         "_key",
         "_routes",
         "call_id",
@@ -78,6 +86,7 @@ class Dialog(Machine):
         self.usages: list[Usage] = []
         self._key: str | None = None
         self._asked = remote
+        self._first: tuple[URI | None, tuple[str, ...]] | None = None
 
     # ------------------------------------------------------------------ what an application reads
 
@@ -122,7 +131,7 @@ class Dialog(Machine):
         if self.remote_tag is None:
             self.remote_tag = response.to_tag
         self.remote = response.get("To") or self.remote
-        if self.state in (INIT, EARLY):
+        if self.state == INIT or (self.state == EARLY and response.status >= 200):
             # RFC 3261 §12.1.2: "taken in reverse order"; §13.2.2.4: recomputed with the 2xx.
             self._routes = tuple(map(str, reversed(response.record_routes)))
         self.refresh_target(response)
@@ -137,16 +146,55 @@ class Dialog(Machine):
     def preload(self, routes: Sequence[str]) -> None:
         """Send the first request by these routes (RFC 3261 §8.1.2); the answer's route set replaces them."""
         self._routes = tuple(routes)
+        self._first = self.remote_target, self._routes
 
     def reuse(self) -> Dialog:
         """Back to INIT with the same Call-ID and From tag, for another try after a 3xx, 401 or 421.
 
-        Raises InvalidDialogState unless the dialog is TERMINATED.
+        The next request goes where the first one went; set `remote_target` for another place. Raises
+        InvalidDialogState unless the dialog is TERMINATED and a request of ours began it.
         """
-        if self.state != TERMINATED:
-            raise InvalidDialogState("only a dialog that has ended can be used again")
+        if self.state != TERMINATED or self._first is None:
+            raise InvalidDialogState("only a dialog of ours that has ended can be used again")
         self.feed("REUSED")
         return self
+
+    def begin_again(self, target: URI | None = None) -> None:
+        """Forget what the answers to a first request made of the dialog; it goes out again, to `target`."""
+        if self.state == EARLY:
+            self.feed("ENDED")
+            self.feed("REUSED")
+        if target is not None:
+            self.remote_target = target
+
+    def save(self) -> dict[str, Any]:
+        """What a restart needs to go on with this dialog and its usages, as plain values for JSON.
+
+        `InviteUsage.restore` takes it. Raises InvalidDialogState unless the dialog is CONFIRMED.
+        """
+        if self.state != CONFIRMED:
+            raise InvalidDialogState("only a confirmed dialog can be saved")
+        return {
+            **{name: getattr(self, name) for name in SAVED},
+            "remote_target": str(self.remote_target),
+            "routes": list(self._routes),
+            "usages": [usage.save() for usage in self.usages],
+        }
+
+    @classmethod
+    def restore(cls, host: IDialogHost, saved: Mapping[str, Any]) -> Dialog:
+        """A dialog that `save` described; ArgumentError when that is no such description."""
+        try:
+            names = {name: saved[name] for name in ("call_id", "local", "local_tag", "remote")}
+            dialog = cls(host, **names)
+            for name in SAVED:
+                setattr(dialog, name, saved[name])
+            dialog.remote_target = parse_uri(saved["remote_target"])
+            dialog._routes = tuple(str(Address.parse(route)) for route in saved["routes"])
+        except (KeyError, TypeError, AttributeError, MalformedMessage) as error:
+            raise ArgumentError(f"not a saved dialog: {error!r}") from None
+        dialog.feed("2xx")
+        return dialog
 
     def fork(self, host: IDialogHost) -> Dialog:
         """Another dialog that the same request of ours made (RFC 3261 §13.2.2.4)."""
@@ -164,8 +212,8 @@ class Dialog(Machine):
         self.local_sequence += 1
         return self.local_sequence
 
-    def make_request(self, method: str, sequence: int | None = None) -> tuple[Request, URI]:
-        """A request within the dialog (RFC 3261 §12.2.1.1), and the URI of its next hop."""
+    def address(self) -> tuple[URI, Sequence[str], URI]:
+        """Request-URI, routes and next hop of a request sent now (RFC 3261 §12.2.1.1)."""
         target = self.remote_target
         if target is None:
             raise InvalidDialogState("the dialog has no remote target yet")
@@ -179,6 +227,11 @@ class Dialog(Machine):
                 # RFC 3261 §12.2.1.1: without lr, a strict router: its URI becomes the Request-URI and
                 # the remote target goes to the end of the route.
                 uri, routes = first, (*routes[1:], f"<{target}>")
+        return uri, routes, next_hop
+
+    def make_request(self, method: str, sequence: int | None = None) -> tuple[Request, URI]:
+        """A request within the dialog (RFC 3261 §12.2.1.1), and the URI of its next hop."""
+        uri, routes, next_hop = self.address()
         made = build_request(
             method,
             uri,
@@ -245,7 +298,9 @@ class Dialog(Machine):
     def _renew(self, _: object) -> None:
         self.remote_tag = None
         self.remote = self._asked
-        self._routes = ()
+        self.remote_sequence = None
+        if self._first is not None:
+            self.remote_target, self._routes = self._first
 
     def enter(self) -> None:
         """Be found by the peer's requests from now on (the side that answers knows both tags at once)."""
