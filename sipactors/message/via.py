@@ -137,11 +137,11 @@ class Via:
         if self._params is None:
             if ";rport" not in self._params_text:
                 return None
-            port = self._in_text(";rport=")
-            return True if port is None else int(port)
-        if "rport" not in self._params:
+            value = self._in_text(";rport=")
+        elif "rport" in self._params:
+            value = self._params.get("rport")
+        else:
             return None
-        value = self._params.get("rport")
         return True if value is None else int(value)
 
     @rport.setter
@@ -174,8 +174,10 @@ class Via:
 
     def _in_text(self, start: str) -> str | None:
         """What follows `;name=` in the usual form, where no value holds a semicolon."""
-        _, found, rest = self._params_text.partition(start)
-        return rest.partition(";")[0] if found else None
+        text = self._params_text
+        if start not in text:
+            return None
+        return text[text.index(start) + len(start) :].partition(";")[0]
 
     @property
     def ttl(self) -> int | None:

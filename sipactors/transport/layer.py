@@ -16,7 +16,7 @@ from sipactors.timers import Timers
 from sipactors.transport.connections import Connections, StreamListener
 from sipactors.transport.description import parse_description
 from sipactors.transport.flow import Routes, Site, family_of, kernel_address
-from sipactors.transport.marking import response_address
+from sipactors.transport.marking import came_from_sent_by, response_address
 from sipactors.transport.udp import UDPFlow, UDPListener
 
 if TYPE_CHECKING:
@@ -157,9 +157,10 @@ class TransportLayer:
                 # request if that is still open; else one is opened to received and the port of sent-by.
                 if not flow.closed:
                     return flow
-            elif via.maddr is None and via.rport is not None:
+            elif via.maddr is None:
                 # RFC 3581 §4: the response goes to received and rport, from where the request came to.
-                return flow
+                if via.rport is not None or came_from_sent_by(via, flow):
+                    return flow
             address = response_address(via, flow)
             if address is None:
                 return flow
