@@ -3,9 +3,10 @@
 from sipactors.client.access import AccessPoint
 from sipactors.client.capabilities import Capabilities, Policies
 from sipactors.client.client import SIPClient
-from sipactors.client.connection import Connection, ConnectionObserver
+from sipactors.client.connection import Connection
 from sipactors.client.digest import Digest
 from sipactors.client.logins import Login
+from sipactors.client.observers import ConnectionObserver, SIPObserver
 from sipactors.client.protection import ProtectionDomain
 from sipactors.client.stack import Stack
 from sipactors.client.transactions import ClientTransaction, ServerTransaction
@@ -30,6 +31,7 @@ __all__ = [
     "RequestElements",
     "ResponseElements",
     "SIPClient",
+    "SIPObserver",
     "ServerTransaction",
     "Stack",
     "Timing",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sipactors.client.client import SIPClient
     from sipactors.client.connection import Connection
     from sipactors.client.stack import Stack
-    from sipactors.interfaces import IFlow
+    from sipactors.interfaces import IBearerMonitor, IFlow
     from sipactors.message import Response
     from sipactors.settings import Timing
     from sipactors.transaction.dispatcher import ServerTransaction as Machine
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 log = Logger()
 
 NEEDS_ONE_CONTACT = frozenset(("INVITE", "SUBSCRIBE", "REFER"))
+
+ONLY_IN_DIALOGS = frozenset(("BYE", "PRACK", "UPDATE"))
 
 
 @dataclass(slots=True)
@@ -44,6 +46,8 @@ class AccessPoint:
     "Timers of its own (RFC 3261 §17); None: those of the stack."
     outbound_proxy: str | None = None
     "A URI that every request outside of registrations goes to first, as `sip:proxy.example.com;lr`."
+    bearer: IBearerMonitor | None = None
+    "Says whether the network is there; None: it is whenever the listeners are bound."
 
 
 @implementer(IRequestReceiver)
@@ -56,6 +60,8 @@ class Access:
         self.name = point.name
         self.metrics = stack.metrics
         self.listening = False
+        self.bearer_state = "up"
+        "What the bearer monitor said last: 'up', 'suspended', 'down' or 'unavailable'."
         timing = point.timing or stack.timing
         self.dispatcher = Dispatcher(
             self, stack.timers, timing, stack.limits, stack.dice, stack.metrics, stack.trace
@@ -86,14 +92,29 @@ class Access:
             for description in self.point.listen:
                 self.transports.listen(description)
             self.listening = True
-            for connection in list(self.connections):
-                connection.access_changed()
+            if self.point.bearer is not None:
+                self.point.bearer.watch(self._bearer_changed)
+            self._tell_connections()
+
+    def _bearer_changed(self, state: str) -> None:
+        self.bearer_state = state
+        self.transports.network_changed()
+        self._tell_connections()
+
+    def _tell_connections(self) -> None:
+        for connection in list(self.connections):
+            connection.access_changed()
+
+    def reconnect(self) -> None:
+        """Listen again if that ended; raises as `start` does."""
+        self.start()
 
     def stop(self) -> Any:
         """Close every connection and listener; gives a Deferred of the listeners' end, or None."""
+        if self.listening and self.point.bearer is not None:
+            self.point.bearer.unwatch()
         self.listening = False
-        for connection in list(self.connections):
-            connection.access_changed()
+        self._tell_connections()
         for transaction in list(self._untaken):
             self._take(transaction)
         self.dispatcher.close()
@@ -125,6 +146,10 @@ class Access:
 
     def _new_request(self, handle: ServerTransaction, method: str) -> None:
         stack = self.stack
+        if method in ONLY_IN_DIALOGS:
+            # RFC 3261 §15.1.2: a BYE that "does not match an existing dialog" is answered with a 481.
+            handle.answer(481)
+            return
         if stack.draining or (method in NEEDS_ONE_CONTACT and len(self.dialogs) >= stack.limits.max_dialogs):
             self.metrics.overload_refused += 1
             handle.answer(503, [("Retry-After", str(stack.limits.retry_after))])
@@ -176,6 +201,9 @@ class Access:
                 client.untaken.remove((name, handle))
                 self._take(handle)
                 handle.connection = connection
+                if handle.cancel is not None:
+                    # It was canceled while nobody could be told: whoever took it up still hears of it.
+                    self.dispatcher.timers.later(0, handle.tell_canceled)
 
     def _answer_options(self, handle: ServerTransaction, client: SIPClient) -> None:
         # RFC 3261 §11.2: "The response code chosen MUST be the same that would have been chosen had the

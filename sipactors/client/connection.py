@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from twisted.internet.defer import Deferred, DeferredList, succeed
 from zope.interface import implementer
 
 from sipactors.actor import Machine, Table, tell
+from sipactors.client.observers import StandAlone
 from sipactors.client.transactions import ClientTransaction
+from sipactors.client.waiting import within
 from sipactors.errors import (
     AlreadyExists,
     ArgumentError,
@@ -18,7 +19,7 @@ from sipactors.errors import (
     SIPError,
     TransportFailure,
 )
-from sipactors.interfaces import IConnectionObserver, IDialogHost, IRequestOwner
+from sipactors.interfaces import IDialogHost, IRequestOwner
 from sipactors.message import SIPURI, Address, as_address
 from sipactors.message import request as build_request
 from sipactors.message.elements import CREDENTIALS
@@ -27,9 +28,11 @@ from sipactors.transaction.attempt import send_once
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from twisted.internet.defer import Deferred
+
     from sipactors.client.client import SIPClient
     from sipactors.client.transactions import ServerTransaction
-    from sipactors.interfaces import IFlow
+    from sipactors.interfaces import IConnectionObserver, IFlow
     from sipactors.message import URI, MessageElements, Request, RequestElements
 
 INIT = "INIT"
@@ -39,6 +42,8 @@ INACTIVE = "INACTIVE"
 UNAVAILABLE = "UNAVAILABLE"
 CLOSED = "TERMINATED"
 
+_BEARER_EVENTS = {"suspended": "SUSPEND", "down": "GONE", "unavailable": "UNAVAILABLE"}
+
 SHUTDOWN_DEADLINE = 32.0
 "Seconds that `shutdown` waits for the last answers before it closes what is left."
 
@@ -46,50 +51,6 @@ OWN_OBJECTS = frozenset(
     ["REGISTER", "INVITE", "PRACK", "ACK", "CANCEL", "UPDATE", "BYE", "SUBSCRIBE", "REFER", "NOTIFY"]
 )
 "Methods that `send_request` refuses: they have their own objects."
-
-
-@implementer(IConnectionObserver)
-class ConnectionObserver:
-    """An observer that does nothing: derive from it and override what you want to hear."""
-
-    def request_received(self, transaction: Any) -> None:
-        """See IConnectionObserver."""
-
-    def dialog_request_received(self, transaction: Any, dialog: Any) -> None:
-        """See IConnectionObserver."""
-
-    def response_received(self, transaction: Any) -> None:
-        """See IConnectionObserver."""
-
-    def dialog_response_received(self, transaction: Any, usage: Any) -> None:
-        """See IConnectionObserver."""
-
-    def dialog_forked(self, transaction: Any, usage: Any) -> None:
-        """See IConnectionObserver."""
-
-    def registration_response_received(self, transaction: Any, binding: Any) -> None:
-        """See IConnectionObserver."""
-
-    def transaction_failed(self, error: Any, transaction: Any) -> None:
-        """See IConnectionObserver."""
-
-    def registration_failed(self, error: Any, binding: Any, transaction: Any) -> None:
-        """See IConnectionObserver."""
-
-    def usage_failed(self, error: Any, usage: Any, transaction: Any) -> None:
-        """See IConnectionObserver."""
-
-    def refresh_failed(self, error: Any, refresh: Any) -> None:
-        """See IConnectionObserver."""
-
-    def invite_completed(self, transaction: Any) -> None:
-        """See IConnectionObserver."""
-
-    def invite_canceled(self, transaction: Any) -> None:
-        """See IConnectionObserver."""
-
-    def connection_state_changed(self, state: str) -> None:
-        """See IConnectionObserver."""
 
 
 @implementer(IDialogHost, IRequestOwner)
@@ -131,14 +92,46 @@ class Connection(Machine):
     # ------------------------------------------------------------------ states
 
     def access_changed(self) -> None:
-        """The access point has begun or ended to listen."""
+        """The access point has begun or ended to listen, or its bearer has changed."""
         self._observe_access()
 
     def _observe_access(self) -> None:
-        if self.access.listening:
+        bearer = self.access.bearer_state
+        if not self.access.listening:
+            if self.state != INIT:
+                self.feed("GONE", TransportFailure("the access point has stopped"))
+        elif bearer == "up":
             self.feed("UP")
-        elif self.state != INIT:
-            self.feed("GONE", TransportFailure("the access point has stopped"))
+        else:
+            self.feed(_BEARER_EVENTS[bearer], TransportFailure(f"the bearer is {bearer}"))
+
+    def reconnect(self) -> None:
+        """Try to become ACTIVE again; the outcome arrives as a state.
+
+        Raises ResourceNotAvailable when the connection is closed.
+        """
+        if self.state == CLOSED:
+            raise ResourceNotAvailable("the connection is closed")
+        self.dispatcher.timers.later(0, self._reconnect)
+
+    def _reconnect(self) -> None:
+        try:
+            self.access.reconnect()
+        except SIPError as error:
+            self.feed("GONE", error)
+        else:
+            self._observe_access()
+
+    def set_socket_option(self, level: int, name: int, value: int | bytes) -> None:
+        """Set an option, as a DSCP, on every socket of the access point, those to come included.
+
+        Raises ArgumentError when no socket takes it, ResourceNotAvailable when closed.
+        """
+        if self.state == CLOSED:
+            raise ResourceNotAvailable("the connection is closed")
+        if not isinstance(value, int | bytes):
+            raise ArgumentError(f"a socket option is an int or bytes, not {value!r}")
+        self.access.transports.set_socket_option(level, name, value)
 
     def _up(self, _: object) -> None:
         self.last_error = None
@@ -364,11 +357,13 @@ class Connection(Machine):
             ending = leave() if leave is not None else None
             if ending is not None:
                 endings.append(ending)
-        return _within(endings, deadline, self.dispatcher.timers.later).addCallback(lambda _: self.close())
+        return within(endings, deadline, self.dispatcher.timers.later).addCallback(lambda _: self.close())
 
     TABLE: ClassVar[Table] = {
         INIT: {
             "UP": (ACTIVE, _up),
+            "SUSPEND": (SUSPENDED, _suspend),
+            "GONE": (INACTIVE, _down),
             "UNAVAILABLE": (UNAVAILABLE, _down),
             "CLOSE": (CLOSED, _end),
         },
@@ -380,12 +375,15 @@ class Connection(Machine):
             "CLOSE": (CLOSED, _end),
         },
         SUSPENDED: {
+            "SUSPEND": (SUSPENDED, None),
             "UP": (ACTIVE, _up),
             "GONE": (INACTIVE, _down),
             "UNAVAILABLE": (UNAVAILABLE, _down),
             "CLOSE": (CLOSED, _end),
         },
         INACTIVE: {
+            "GONE": (INACTIVE, None),
+            "SUSPEND": (SUSPENDED, _suspend),
             "UP": (ACTIVE, _up),
             "UNAVAILABLE": (UNAVAILABLE, _down),
             "CLOSE": (CLOSED, _end),
@@ -395,41 +393,3 @@ class Connection(Machine):
         },
         CLOSED: {},
     }
-
-
-@implementer(IRequestOwner)
-class StandAlone:
-    """A request outside of dialogs that has an observer of its own."""
-
-    __slots__ = ("_connection", "_observer")
-
-    def __init__(self, connection: Connection, observer: IConnectionObserver) -> None:
-        self._connection = connection
-        self._observer = observer
-
-    def response_received(self, transaction: ClientTransaction) -> None:
-        """See IRequestOwner."""
-        tell(self._connection.dispatcher.metrics, self._observer.response_received, transaction)
-
-    def transaction_failed(self, error: SIPError, transaction: ClientTransaction) -> None:
-        """See IRequestOwner."""
-        tell(self._connection.dispatcher.metrics, self._observer.transaction_failed, error, transaction)
-
-    def transaction_ended(self, transaction: ClientTransaction) -> None:
-        """See IRequestOwner."""
-
-
-def _within(endings: list[Deferred[Any]], seconds: float, later: Callable[..., Any]) -> Deferred[Any]:
-    """A Deferred of all of them, or of the deadline, whichever comes first."""
-    if not endings:
-        return succeed(None)
-    done: Deferred[None] = Deferred()
-    deadline = later(seconds, done.callback, None)
-
-    def all_ended(_: object) -> None:
-        if not done.called:
-            deadline.cancel()
-            done.callback(None)
-
-    DeferredList(endings, consumeErrors=True).addCallback(all_ended)
-    return done

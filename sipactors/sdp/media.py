@@ -95,10 +95,10 @@ class MediaDescription(Section):
         result = []
         for token in dict.fromkeys(self.formats):
             if self.rtp:
-                name = names.get(token) or STATIC_FORMATS.get(token)
-                if name is None or not _payload_type(token):
+                said = names.get(token) or STATIC_FORMATS.get(token)
+                if said is None or not _payload_type(token):
                     continue
-                known = Format.parse(name, payload_type=token)
+                known = Format.parse(said, payload_type=token)
             else:
                 known = Format(token, payload_type=token)
             known.fmtp = parameters.get(token)

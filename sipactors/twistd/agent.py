@@ -19,6 +19,7 @@ from sipactors.client import (
     ResponseElements,
     ServerTransaction,
     SIPClient,
+    SIPObserver,
     Stack,
 )
 from sipactors.errors import ArgumentError, MalformedMessage, SIPError
@@ -40,14 +41,14 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = "A SIP user agent: answers OPTIONS, sends every MESSAGE back, takes calls."
 
-    optParameters = [  # noqa: RUF012 - usage.Options wants a list here
+    optParameters = [
         ["aor", None, "sip:echo@127.0.0.1", "Our address of record."],
         ["trace", None, None, "Write every message: ladder (standard error) or ladder:FILE."],
         ["on-call", None, "accept", "What to do with a call: accept, ring, or reject:STATUS."],
     ]
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self["listen"] = []
 
     def opt_listen(self, description: str) -> None:
@@ -166,11 +167,11 @@ def makeService(options: Options) -> Any:
     client = SIPClient(
         stack,
         "sip-agent",
-        observer,
+        SIPObserver(),
         Capabilities(accept=("application/sdp", "*/*")),
         Policies(user_agent="sipactors"),
     )
     observer.connection = Connection(client, "agent", observer)
-    parent = MultiService()  # type: ignore[no-untyped-call]
-    OneLineService(stack, reactor).setServiceParent(parent)  # type: ignore[no-untyped-call]
+    parent = MultiService()
+    OneLineService(stack).setServiceParent(parent)  # type: ignore[no-untyped-call]
     return parent

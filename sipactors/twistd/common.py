@@ -55,9 +55,8 @@ def tune_garbage_collection() -> None:
 class OneLineService(Service):
     """Starts another service; when that cannot be, says why in one line and ends with status 1."""
 
-    def __init__(self, inner: Any, reactor: Any) -> None:
+    def __init__(self, inner: Any) -> None:
         self._inner = inner
-        self._reactor = reactor
         self._started = False
 
     def privilegedStartService(self) -> None:
@@ -73,11 +72,11 @@ class OneLineService(Service):
         """See IService."""
         if not self._started:
             self.privilegedStartService()
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
 
     def stopService(self) -> Any:
         """See IService."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         return self._inner.stopService() if self._started else None
 
 
