@@ -80,6 +80,7 @@ class Answering:
         "deferred",
         "given",
         "response",
+        "source",
         "transaction",
         "waiting",
         "wanted",
@@ -102,6 +103,8 @@ class Answering:
         self._answered: set[Key] = set()
         self._refused: list[RealmLogin] = []
         self._sent: dict[Key, tuple[RealmLogin, Credentials]] = {}
+        self.source: object = transaction
+        "What the application knows the request by: its refresh, or the transaction itself."
         self.response: Response | None = None
         "The challenging response that came last."
         self.wanted: list[Wanted] = []
@@ -112,12 +115,6 @@ class Answering:
         "True while the observer is being called."
         self.deadline: IDelayedCall | None = None
         self.deferred: Deferred[object] | None = None
-
-    @property
-    def source(self) -> object:
-        """What the application knows the request by: its refresh, or the transaction itself."""
-        transaction = self.transaction
-        return transaction if transaction.refresh is None else transaction.refresh
 
     @property
     def open(self) -> list[Wanted]:
@@ -227,6 +224,8 @@ class Answering:
 
     def wait(self) -> None:
         """The application is to decide: its calls find this by the source."""
+        transaction = self.transaction
+        self.source = transaction if transaction.refresh is None else transaction.refresh
         self.waiting = True
         self._table[self.source] = self
 

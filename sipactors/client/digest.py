@@ -106,8 +106,9 @@ class Digest:
         self._logins.remove(realm)
 
     def _find(self, source: object, realm: str, proxy: bool | None) -> tuple[Answering, list[Any]]:
-        answering = self._waiting.get(source)
-        wanted = [] if answering is None else answering.open
+        # A request that a refresh sends is found by itself as well.
+        answering = self._waiting.get(source) or getattr(source, "answering", None)
+        wanted = answering.open if answering is not None and answering.waiting else []
         wanted = [one for one in wanted if one.realm == realm and proxy in (None, one.proxy)]
         if answering is None or not wanted:
             raise NotFound(f"no challenge of {realm!r} waits for an answer")

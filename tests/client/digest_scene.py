@@ -1,4 +1,4 @@
-"""Alice, who is challenged, and Bob, who challenges: two agents on a network in memory, and all that happened."""
+"""Alice, who is challenged, and Bob, who challenges: two agents on a network in memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,19 @@ from sipactors.testing import Clock, Network, Recorder
 
 ALICE = "sip:alice@example.com"
 BOB = "sip:bob@10.0.0.2"
-METHODS = "INVITE ACK CANCEL BYE OPTIONS MESSAGE INFO UPDATE NOTIFY REFER SUBSCRIBE".split()
+METHODS = (
+    "INVITE",
+    "ACK",
+    "CANCEL",
+    "BYE",
+    "OPTIONS",
+    "MESSAGE",
+    "INFO",
+    "UPDATE",
+    "NOTIFY",
+    "REFER",
+    "SUBSCRIBE",
+)
 
 
 class Guarded(ConnectionObserver):
@@ -51,7 +63,8 @@ class Guarded(ConnectionObserver):
             if user is None:
                 return False
             users.append(user)
-        self.scene.recorder.add("bob", "admitted", transaction.method, *users)
+        if users:
+            self.scene.recorder.add("bob", "admitted", transaction.method, *users)
         return True
 
     def request_received(self, transaction: Any) -> None:
@@ -87,10 +100,10 @@ class Scene:
         self.dice = Dice(random.Random(3).randbytes)
         self.alice = self.stack("alice", "10.0.0.1")
         self.bob = self.stack("bob", "10.0.0.2")
-        self.client = SIPClient(self.alice, "alice", None, Capabilities(methods=tuple(METHODS)))
+        self.client = SIPClient(self.alice, "alice", None, Capabilities(methods=METHODS))
         self.connection = Connection(self.client, "lan", self.recorder.observe(IConnectionObserver, "alice"))
         self.guard = Guarded(self)
-        guarded = SIPClient(self.bob, "bob", None, Capabilities(methods=tuple(METHODS)))
+        guarded = SIPClient(self.bob, "bob", None, Capabilities(methods=METHODS))
         guarded.policies.answer_options = False
         self.bobs_connection = Connection(guarded, "lan", self.guard)
         self.asked: Callable[[Any], object] = lambda source: None
@@ -135,11 +148,11 @@ class Scene:
     def sent(self, method: str | None = None) -> list[Request]:
         """The requests that Alice has sent, of one method or all."""
         messages = [parse(packet.data) for packet in self.network.capture if packet.source[0] == "10.0.0.1"]
-        return [
-            each for each in messages if isinstance(each, Request) and method in (None, each.method)
-        ]
+        return [each for each in messages if isinstance(each, Request) and method in (None, each.method)]
 
-    def credentials(self, method: str | None = None, header: str = "Authorization") -> list[Credentials | None]:
+    def credentials(
+        self, method: str | None = None, header: str = "Authorization"
+    ) -> list[Credentials | None]:
         """The credentials of each request that Alice has sent; None where it has none."""
         return [next(iter(request.typed(header)), None) for request in self.sent(method)]
 

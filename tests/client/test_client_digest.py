@@ -78,7 +78,7 @@ def both(scene: Scene, realms: tuple[str, str]) -> None:
 
 @pytest.mark.accepts("I2")
 def test_nothing_is_sent_before_every_realm_is_answered(scene: Scene) -> None:
-    """RFC 3261 §22.3: one Authorization for each WWW-Authenticate, one Proxy-Authorization for each proxy's."""
+    """RFC 3261 §22.3: an Authorization for each WWW-Authenticate, a Proxy-Authorization for each proxy's."""
     both(scene, ("example.com", "proxy.net"))
     digest = scene.digest()
     transaction = scene.send()
@@ -285,7 +285,7 @@ def test_another_server_of_the_realm_is_answered_from_memory_once_it_asks(scene:
 
 @pytest.mark.accepts("I6")
 def test_a_proxy_is_known_by_the_next_hop(scene: Scene) -> None:
-    """RFC 3261 §22.3: a UA that knows the realm of its outbound proxy may cache credentials across dialogs."""
+    """RFC 3261 §22.3: who knows the realm of its outbound proxy may cache credentials across dialogs."""
     scene.protect(proxy=True)
     scene.digest(lambda source: SECRET)
     scene.alice.access("lan").point.outbound_proxy = "sip:10.0.0.2;lr"  # type: ignore[union-attr]

@@ -37,7 +37,7 @@ def test_d_20_a_stale_nonce_is_answered_anew_without_asking(scene: Scene) -> Non
 
 @pytest.mark.accepts("I4")
 def test_d_20_a_server_that_omits_stale_is_answered_once_more(scene: Scene) -> None:
-    """RFC 3261 §22.2: what was sent before anybody asked in this request had an old nonce, and may be retried."""
+    """RFC 3261 §22.2: what was sent before anybody asked had an old nonce, and may be retried."""
     scene.protect(lifetime=30)
     scene.digest(lambda source: SECRET)
     scene.send()
@@ -115,7 +115,9 @@ def test_d_22_a_nonce_that_is_used_again_is_no_failed_login(scene: Scene) -> Non
 
 @pytest.mark.accepts("I5")
 def test_the_same_wrong_password_is_not_sent_twice(scene: Scene) -> None:
-    """RFC 3261 §22.2: "A UAC MUST NOT re-attempt requests with the credentials that have just been rejected"."""
+    """RFC 3261 §22.2: a UAC "MUST NOT re-attempt requests with the credentials that have just been
+    rejected".
+    """
     domain = scene.protect()
     scene.digest(lambda source: Login("alice", "guess"))
     transaction = scene.send()
