@@ -308,7 +308,8 @@ class InviteUsage(CallingUsage):
     def _put_tags(self, request: Request) -> None:
         # RFC 3262 §4, RFC 4028 §7.1: an option is in Supported when, and only when, its policy is on.
         tags = request.supported
-        wanted = [tag for tag in tags if tag not in (REL, TIMER) or tag not in self.host.supported]
+        off = {REL: not self.reliable, TIMER: not self.session_timer}
+        wanted = [tag for tag in tags if not off.get(tag) or tag not in self.host.supported]
         if self.reliable and request.method == "INVITE" and REL not in wanted:
             wanted.append(REL)
         if self.session_timer and TIMER not in wanted:
