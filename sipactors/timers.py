@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -37,7 +38,7 @@ class Timer:
 class Lane:
     """All timers of one duration: the first that was started is the first that is due."""
 
-    __slots__ = ("_call", "_clock", "_seconds", "_timers")
+    __slots__ = ("__weakref__", "_call", "_clock", "_seconds", "_timers")
 
     def __init__(self, clock: IReactorTime, seconds: float) -> None:
         self._clock = clock
@@ -95,9 +96,11 @@ class Timers:
     def __init__(self, clock: IReactorTime) -> None:
         self.clock = clock
         self._lanes: dict[float, Lane] = {}
+        # A lane of a rare duration lives for as long as the clock has a call for it.
+        self._rare: WeakSet[Lane] = WeakSet()
 
     def __len__(self) -> int:
-        return sum(map(len, self._lanes.values()))
+        return sum(map(len, [*self._lanes.values(), *self._rare]))
 
     def lane(self, seconds: float) -> Lane:
         """The lane of one duration; a user of the same duration shares it."""
@@ -106,6 +109,8 @@ class Timers:
             lane = Lane(self.clock, seconds)
             if len(self._lanes) < MAX_LANES:
                 self._lanes[seconds] = lane
+            else:
+                self._rare.add(lane)
         return lane
 
     def start(self, seconds: float, machine: Machine, event: str) -> Timer:
@@ -121,6 +126,6 @@ class Timers:
 
     def stop(self) -> None:
         """Forget all timers: nothing fires any more."""
-        for lane in self._lanes.values():
+        for lane in [*self._lanes.values(), *self._rare]:
             lane.stop()
         self._lanes.clear()

@@ -360,7 +360,7 @@ def send_once(
 
     try:
         located = locator.locate(uri)
-    except ResolvingFailure as failure:
+    except SIPError as failure:
         fail(failure)
         return
     if isinstance(located, Deferred):
