@@ -444,18 +444,7 @@ def test_a_request_without_what_it_needs_raises_and_sends_nothing(network: Netwo
     ):
         with pytest.raises(ArgumentError):
             alice.connection.send_request(elements)
-    for method in [
-        "REGISTER",
-        "INVITE",
-        "PRACK",
-        "ACK",
-        "CANCEL",
-        "UPDATE",
-        "BYE",
-        "SUBSCRIBE",
-        "REFER",
-        "NOTIFY",
-    ]:
+    for method in OWN_OBJECTS:
         with pytest.raises(ArgumentError):
             alice.connection.send_request(
                 RequestElements("sip:bob@10.0.0.2", method, from_="sip:alice@10.0.0.1")
