@@ -201,7 +201,7 @@ def test_cancel_in_every_state_of_its_invite(network: Network, stranger: Strange
     """RFC 3261 §9.2: 481 for nothing to cancel, else 200; and 487 if the INVITE has no final response."""
     bob = Phone(network, "bob", "10.0.0.2", on_call="ignore")
     assert _statuses(stranger.request("CANCEL", branch="z9hG4bKx")) == [481]
-    again = {"branch": "z9hG4bKy", "call_id": "y"}
+    again: dict[str, Any] = {"branch": "z9hG4bKy", "call_id": "y"}
     assert _statuses(stranger.request("INVITE", **again)) == []
     answers = stranger.request("CANCEL", **again)
     assert sorted(_statuses(answers)) == [200, 487]
