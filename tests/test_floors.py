@@ -23,6 +23,7 @@ FLOORS: list[dict[str, str]] = [
         "sdp": """fields attributes grammar section media reading session streams answering negotiated
             offer_answer""",
         "auth": "digest nonce aka challenges session outcomes verifier",
+        "events": "packages xml presence dialog_info reg_info message_summary sipfrag",
     },
     {"": "dice metrics actor trace timers"},
     {
@@ -51,7 +52,7 @@ PLACES = {
     for package, files in packages.items()
     for number, file in enumerate([*files.split(), ""] if package else files.split())
 }
-PURE = ("message", "sdp", "auth")
+PURE = ("message", "sdp", "auth", "events")
 "Packages that know nothing of Twisted."
 
 
