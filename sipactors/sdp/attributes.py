@@ -56,10 +56,14 @@ class Direction(enum.Enum):
     @property
     def reversed(self) -> Direction:
         """The same stream as the other side sees it."""
+        if self is Direction.SENDRECV:
+            return self
         return Direction.of(sends=self.receives, receives=self.sends)
 
     def within(self, other: Direction) -> Direction:
         """What is left of this direction when `other` is the most that is allowed."""
+        if self is other:
+            return self
         return Direction.of(sends=self.sends and other.sends, receives=self.receives and other.receives)
 
 
@@ -133,10 +137,10 @@ class Format:
         """Read `name/rate[/channels]` or a bare name. Raises MalformedMessage."""
         if "/" not in text and TOKEN.fullmatch(text):
             return cls(text, payload_type=payload_type, fmtp=fmtp)
-        match = _RTPMAP.fullmatch(text)
-        if match is None:
+        parts = read_rtpmap(text)
+        if parts is None:
             raise malformed("a=rtpmap line", f"not name/rate: {quoted(text)}")
-        return cls(match[1], int(match[2]), match[3], payload_type, fmtp)
+        return cls(*parts, payload_type, fmtp)
 
     @classmethod
     def of(cls, text: str | Format) -> Format:
@@ -144,13 +148,9 @@ class Format:
         if isinstance(text, Format):
             return text.copy()
         try:
-            result = _named(text).copy()
+            return _named(text).copy()
         except MalformedMessage as error:
             raise ArgumentError(error.what) from None
-        if result.encoding.upper() == "TELEPHONE-EVENT":
-            # RFC 4733 §2.4.1: the events 0-15, the DTMF digits, are what absence means; saying so helps.
-            result.fmtp = "0-15"
-        return result
 
     def copy(self) -> Format:
         """A format that can be changed without changing this one."""
@@ -181,12 +181,14 @@ class Format:
         A format whose `fmtp` is None stands for any of its name.
         """
         # RFC 8866 §6.6 by way of RFC 4855 §3: encoding names are compared without regard to case.
-        if self.encoding.upper() != other.encoding.upper() or self.clock_rate != other.clock_rate:
+        if self.clock_rate != other.clock_rate or self.encoding.upper() != other.encoding.upper():
             return False
-        if (self.channels or "1") != (other.channels or "1"):
+        if self.channels != other.channels and (self.channels or "1") != (other.channels or "1"):
             return False
+        if self.fmtp is None or other.fmtp is None:
+            return True
         identity = _IDENTITY.get(self.encoding.upper())
-        if identity is None or self.fmtp is None or other.fmtp is None:
+        if identity is None:
             return True
         mine, theirs = fmtp_parameters(self.fmtp), fmtp_parameters(other.fmtp)
         for name, default in identity.items():
@@ -202,7 +204,21 @@ class Format:
 @functools.lru_cache(maxsize=64)
 def _named(text: str) -> Format:
     """The format that an application names, read once; copied before it is given away."""
-    return Format.parse(text)
+    result = Format.parse(text)
+    if result.encoding.upper() == "TELEPHONE-EVENT":
+        # RFC 4733 §2.4.1: the events 0-15, the DTMF digits, are what absence means; saying so helps.
+        result.fmtp = "0-15"
+    return result
+
+
+def read_rtpmap(text: str) -> tuple[str, int, str | None] | None:
+    """Encoding, clock rate and channels of `name/rate[/channels]`; None when it is not that."""
+    found = _RTPMAP.fullmatch(text)
+    return None if found is None else (found[1], int(found[2]), found[3])
+
+
+STATIC_PARTS = {number: read_rtpmap(name) for number, name in STATIC_FORMATS.items()}
+"""The same as read_rtpmap gives them."""
 
 
 def fmtp_parameters(text: str) -> dict[str, str]:

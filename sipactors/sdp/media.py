@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from sipactors.errors import ArgumentError, MalformedMessage
-from sipactors.sdp.attributes import STATIC_FORMATS, Format, split_format
+from sipactors.errors import ArgumentError
+from sipactors.sdp.attributes import STATIC_PARTS, Format, read_rtpmap, split_format
 from sipactors.sdp.grammar import parse_media_line
 from sipactors.sdp.section import Section, written
 
@@ -78,32 +78,35 @@ class MediaDescription(Section):
 
         A payload type that neither an rtpmap nor RFC 3551 explains is left out.
         """
-        names: dict[str, str] = {}
+        mapped: dict[str, tuple[str, int, str | None]] = {}
+        parts: tuple[str, int | None, str | None] | None
         parameters: dict[str, str] = {}
         feedback: dict[str, list[str]] = {}
         for line in self.lines:
-            if line.startswith("a=rtpmap:"):
-                token, name = split_format(line[9:])
-                if _readable(name):
-                    names[token] = name
-            elif line.startswith("a=fmtp:"):
-                token, rest = split_format(line[7:])
+            name, _, value = line.partition(":")
+            if name == "a=rtpmap":
+                token, rest = split_format(value)
+                parts = read_rtpmap(rest)
+                if parts is not None:
+                    mapped[token] = parts
+            elif name == "a=fmtp":
+                token, rest = split_format(value)
                 parameters.setdefault(token, rest)
-            elif line.startswith("a=rtcp-fb:"):
-                token, rest = split_format(line[10:])
+            elif name == "a=rtcp-fb":
+                token, rest = split_format(value)
                 feedback.setdefault(token, []).append(rest)
+        rtp = self.rtp
         result = []
         for token in dict.fromkeys(self.formats):
-            if self.rtp:
-                said = names.get(token) or STATIC_FORMATS.get(token)
-                if said is None or not _payload_type(token):
+            if rtp:
+                parts = mapped.get(token) or STATIC_PARTS.get(token)
+                if parts is None or not _payload_type(token):
                     continue
-                known = Format.parse(said, payload_type=token)
             else:
-                known = Format(token, payload_type=token)
-            known.fmtp = parameters.get(token)
-            known.feedback = feedback.get(token, []) + feedback.get("*", [])
-            result.append(known)
+                parts = (token, None, None)
+            replies = feedback.get(token, []) + feedback.get("*", []) if feedback else []
+            encoding, rate, channels = parts
+            result.append(Format(encoding, rate, channels, token, parameters.get(token), replies))
         return result
 
     def add_format(self, wanted: Format) -> None:
@@ -123,10 +126,10 @@ class MediaDescription(Section):
             lines.append(f"a=fmtp:{token} {wanted.fmtp}")
         lines += [f"a=rtcp-fb:{token} {feedback}" for feedback in wanted.feedback]
         # Behind the other formats' lines, so that a stream's own attributes stay below them.
-        place = next(
-            (at for at in range(len(self.lines), 0, -1) if self.lines[at - 1].startswith(_OF_FORMAT)), None
-        )
-        if place is None:
+        place = len(self.lines)
+        while place and not self.lines[place - 1].startswith(_OF_FORMAT):
+            place -= 1
+        if not place:
             place = next((at for at, line in enumerate(self.lines) if line.startswith("a=")), len(self.lines))
         self.lines[place:place] = [written(line) for line in lines]
         self.formats.append(token)
@@ -176,10 +179,3 @@ class MediaDescription(Section):
 
 def _payload_type(token: str) -> bool:
     return len(token) <= 3 and token.isascii() and token.isdigit() and int(token) <= 127
-
-
-def _readable(name: str) -> bool:
-    try:
-        return Format.parse(name).clock_rate is not None
-    except MalformedMessage:
-        return False

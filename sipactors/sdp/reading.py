@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sipactors.errors import MalformedMessage
 from sipactors.sdp.fields import Connection, Origin, malformed, quoted
-from sipactors.sdp.grammar import MEDIA_ORDER, ONCE, SESSION_ORDER, check_line
+from sipactors.sdp.grammar import MEDIA_ORDER, ONCE, SESSION_ORDER, check_line, is_usual
 from sipactors.sdp.media import MediaDescription
 from sipactors.sdp.section import Section
 
@@ -57,10 +57,11 @@ def _lenient_lines(text: str) -> list[str]:
     text = text.rstrip("\0")
     end = "\n" if "\n" in text else "\r"
     lines = [line[:-1] if line.endswith("\r") else line for line in text.split(end)]
-    for line in lines:
-        if "\r" in line or "\0" in line:
-            raise malformed(line[:1] if line[1:2] == "=" else "line", "NUL or CR in it")
-    return [line for line in lines if line.strip()]
+    together = "".join(lines)
+    if "\r" in together or "\0" in together:
+        line = next(line for line in lines if "\r" in line or "\0" in line)
+        raise malformed(line[:1] if line[1:2] == "=" else "line", "NUL or CR in it")
+    return [line for line in lines if line and not line.isspace()]
 
 
 def _check_leniently(session: Section, streams: list[MediaDescription]) -> None:
@@ -70,10 +71,11 @@ def _check_leniently(session: Section, streams: list[MediaDescription]) -> None:
     origin = session.first("o")
     if origin is None:
         raise malformed("o", "missing")
-    Origin.parse(origin)
+    if not is_usual(f"o={origin}"):
+        Origin.parse(origin)
     for section in (session, *streams):
         connection = section.first("c")
-        if connection is not None:
+        if connection is not None and not is_usual(f"c={connection}"):
             Connection.parse(connection)
 
 

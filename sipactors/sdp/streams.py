@@ -107,9 +107,10 @@ def _common(
     if prefer == "offer":
         # RFC 3264 §6.1: it is RECOMMENDED that the formats be in the same relative order as in the offer.
         for wanted in theirs:
-            ours = next((format for format in mine if format.matches(wanted)), None)
-            if ours is not None:
-                pairs.append((wanted, ours))
+            for ours in mine:
+                if ours.matches(wanted):
+                    pairs.append((wanted, ours))
+                    break
     else:
         for ours in mine:
             pairs += [(wanted, ours) for wanted in theirs if wanted.matches(ours)]
@@ -124,8 +125,8 @@ def _common(
         extra = [pair for pair in pairs if pair[0].auxiliary]
         # RFC 4733 §2.1: events go with a codec of the same clock rate; without one, with any.
         pairs = [codecs[0], *([pair for pair in extra if pair[0].clock_rate == rates] or extra)]
-    kept = {wanted.payload_type for wanted, _ in pairs}
     # RFC 4588 §8.6: apt names the payload type that is retransmitted; without that one rtx is nothing.
+    kept = {wanted.payload_type for wanted, _ in pairs}
     return [pair for pair in pairs if pair[0].encoding.upper() != "RTX" or _apt(pair[0]) in kept]
 
 
@@ -186,15 +187,18 @@ def answer_media(
     """The m= line, and what stands under it, by which we accept an offered stream (RFC 3264 §6.1)."""
     connection = session.connection_of(offered)
     result = MediaDescription([], offered.media, local.port, offered.protocol)
-    direction = local.current_direction.within(session.direction_of(offered).reversed)
+    said = offered.direction
+    theirs = said or session.direction or Direction.SENDRECV
+    direction = local.current_direction.within(theirs.reversed)
     if connection is not None and connection.multicast:
         # RFC 3264 §6.2: for multicast, address, port and directionality MUST equal those of the offer.
         result.port, result.port_count = offered.port, offered.port_count
         result.lines += [line for line in offered.lines if line.startswith("c=")] or [f"c={connection}"]
-        direction = session.direction_of(offered)
+        direction = theirs
     elif local.host is not None:
         result.connection = Connection.to(local.host)
-    result.bandwidths = list(local.bandwidths)
+    if local.bandwidths:
+        result.bandwidths = list(local.bandwidths)
     pairs = _common(offered, local, prefer, single)
     for wanted, ours in reversed(pairs):
         # RFC 3264 §6.1: a codec referenced by a payload type number in the offer SHOULD keep that number.
@@ -202,7 +206,7 @@ def answer_media(
     for wanted, ours in pairs:
         result.add_format(_answered(wanted, ours))
     ptime = local.ptime or (offered.attribute("ptime") or "").strip()
-    if positive(ptime):
+    if ptime and positive(ptime):
         result.add_attribute("ptime", ptime)
     names = {name for name, _ in local.attributes}
     mid = offered.attribute("mid")
@@ -211,7 +215,7 @@ def answer_media(
         result.add_attribute("mid", mid)
     for name, value in local.attributes:
         result.add_attribute(name, value)
-    if direction is not Direction.SENDRECV or offered.direction is not None:
+    if said is not None or direction is not Direction.SENDRECV:
         result.direction = direction
     return result
 

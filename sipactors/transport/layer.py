@@ -157,10 +157,9 @@ class TransportLayer:
                 # request if that is still open; else one is opened to received and the port of sent-by.
                 if not flow.closed:
                     return flow
-            elif via.maddr is None:
+            elif via.maddr is None and (via.rport is not None or came_from_sent_by(via, flow)):
                 # RFC 3581 §4: the response goes to received and rport, from where the request came to.
-                if via.rport is not None or came_from_sent_by(via, flow):
-                    return flow
+                return flow
             address = response_address(via, flow)
             if address is None:
                 return flow

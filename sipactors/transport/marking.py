@@ -60,7 +60,8 @@ def response_address(via: Via, flow: IFlow) -> Address | None:
 def came_from_sent_by(via: Via, flow: IFlow) -> bool:
     """True when a response by RFC 3261 §18.2.2, without maddr, goes where its request came from."""
     host, port = flow.peer
-    return (via.received or via.host) == host and (via.port or DEFAULT_PORTS.get(flow.transport, 5060)) == port
+    where = via.port or DEFAULT_PORTS.get(flow.transport, 5060)
+    return bool(where == port and (via.received or via.host) == host)
 
 
 def mark_what_came(message: object, peer: Address) -> None:
