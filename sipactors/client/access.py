@@ -13,6 +13,7 @@ from sipactors.actor import tell
 from sipactors.client.inspection import inspect, options_headers
 from sipactors.client.transactions import ServerTransaction
 from sipactors.dialog import DialogTable
+from sipactors.dialog.dialog import contact_of, routes_of
 from sipactors.interfaces import IRequestReceiver
 from sipactors.locating import Locator
 from sipactors.transaction import Dispatcher
@@ -162,10 +163,12 @@ class Access:
         refusal = inspect(handle.request, client.capabilities, client.policies)
         if refusal is not None:
             handle.answer(*refusal)
-        elif method in NEEDS_ONE_CONTACT and len(handle.request.contacts) != 1:
-            # RFC 3261 §8.1.1.8: exactly one Contact in a request that can make a dialog.
-            handle.answer(400)
-        elif method == "OPTIONS" and client.policies.answer_options:
+            return
+        if method in NEEDS_ONE_CONTACT:
+            # What a dialog is made of must read before the application is asked to make one.
+            contact_of(handle.request)
+            routes_of(handle.request)
+        if method == "OPTIONS" and client.policies.answer_options:
             self._answer_options(handle, client)
         else:
             self._deliver(handle, client)

@@ -120,7 +120,7 @@ class Dialog(Machine):
         self.remote_tag = request.from_tag
         # RFC 3261 §12.1.1: the route set is "the list of URIs in the Record-Route header field from
         # the request, taken in order".
-        self._routes = tuple(map(str, request.record_routes))
+        self._routes = routes_of(request)
         self.remote_sequence = request.cseq.number
         self.remote_target = contact_of(request)
         uri = request.uri
@@ -133,14 +133,14 @@ class Dialog(Machine):
         self.remote = response.get("To") or self.remote
         if self.state == INIT or (self.state == EARLY and response.status >= 200):
             # RFC 3261 §12.1.2: "taken in reverse order"; §13.2.2.4: recomputed with the 2xx.
-            self._routes = tuple(map(str, reversed(response.record_routes)))
+            self._routes = routes_of(response)[::-1]
         self.refresh_target(response)
         self.feed("1xx" if response.status < 200 else "2xx")
 
     def refresh_target(self, message: Request | Response) -> None:
         """Send later requests to the Contact of a target refresh, if it has one that can be used."""
         contacts = message.contacts
-        if contacts and not contacts[0].is_star:
+        if contacts and not contacts[0].is_star and isinstance(contacts[0].uri, SIPURI):
             self.remote_target = contacts[0].uri
 
     def preload(self, routes: Sequence[str]) -> None:
@@ -333,6 +333,15 @@ def contact_of(request: Request) -> URI:
     contacts = request.contacts
     # RFC 3261 §8.1.1.8: "The Contact header field MUST be present and contain exactly one SIP or SIPS
     # URI in any request that can result in the establishment of a dialog."
-    if len(contacts) != 1 or contacts[0].is_star:
-        raise MalformedMessage(400, "Contact: exactly one is needed", request)
+    if len(contacts) != 1 or contacts[0].is_star or not isinstance(contacts[0].uri, SIPURI):
+        raise MalformedMessage(400, "Contact: exactly one SIP URI is needed", request)
     return contacts[0].uri
+
+
+def routes_of(message: Request | Response) -> tuple[str, ...]:
+    """The Record-Route of a message, as Route repeats it; MalformedMessage(400) unless all are SIP URIs."""
+    routes = message.record_routes
+    for route in routes:
+        if not isinstance(route.uri, SIPURI):
+            raise MalformedMessage(400, "Record-Route: not a SIP URI", message)
+    return tuple(map(str, routes))
