@@ -12,7 +12,9 @@ from sipactors.actor import TERMINATED, tell
 from sipactors.errors import (
     ArgumentError,
     Forbidden,
+    InvalidDialogResponse,
     InvalidTransactionState,
+    MalformedMessage,
     ResourceNotAvailable,
     SIPError,
 )
@@ -167,6 +169,10 @@ class ServerTransaction:
         self.cancel = cancel
         # RFC 3261 §9.2: the UAS "SHOULD immediately respond to the INVITE with a 487".
         self.answer(487)
+        self.tell_canceled()
+
+    def tell_canceled(self) -> None:
+        """Let the usage, or the connection's observer, hear that the peer canceled its INVITE."""
         if self.usage is not None:
             self.usage.request_canceled(self)
         elif self.connection is not None:
@@ -195,6 +201,8 @@ class ClientTransaction:
 
     __slots__ = (
         "_attempt",
+        "_cancel",
+        "_cancels",
         "_finals",
         "_next_hop",
         "_prepare",
@@ -242,6 +250,8 @@ class ClientTransaction:
         self._attempt: Attempt | None = None
         self._finals: list[Deferred[Response]] = []
         self._wait: IDelayedCall | None = None
+        self._cancel: ClientTransaction | None = None
+        self._cancels: Attempt | None = None
 
     @property
     def method(self) -> str:
@@ -376,6 +386,9 @@ class ClientTransaction:
             cancel.close()
             self.fail(InvalidTransactionState("canceled before it was sent again"))
         elif self._attempt is not None:
+            self._cancel = cancel
+            cancel._cancels = self._attempt
+            connection.adopt(cancel)
             self._attempt.cancel(cancel, cancel.was_made, tuple(headers))
         else:
             self.fail(InvalidTransactionState("canceled before it was sent"))
@@ -411,15 +424,28 @@ class ClientTransaction:
 
     def deliver(self, response: Response) -> None:
         """Let the owner have a response."""
-        self.response = response
+        before, self.response = self.response, response
         status = response.status
         if status >= 300 or (status >= 200 and response.cseq.method != "INVITE"):
             self.connection.release(self)
         if self.owner is not None:
-            self.owner.response_received(self)
+            try:
+                self.owner.response_received(self)
+            except MalformedMessage as error:
+                self._refuse(response, before, error)
+                return
         # The owner may have begun another try: then this was not the final response.
         if status >= 200 and self.response is response:
             self._fire(response)
+
+    def _refuse(self, response: Response, before: Response | None, error: MalformedMessage) -> None:
+        """A header that the owner needs does not read: a final response counts as none."""
+        self.connection.dispatcher.metrics.malformed += 1
+        self.response = before
+        if response.status >= 200 and not self.finished:
+            self.fail_with_response(InvalidDialogResponse(str(error)), response)
+            # It has ended for its owner: copies of that 2xx must not begin it anew.
+            self.owner = None
 
     def client_transaction_failed(self, error: SIPError, transaction: object) -> None:
         """See IClientTransactionUser."""
@@ -468,6 +494,11 @@ class ClientTransaction:
         self._stop_waiting()
         if self._attempt is not None:
             self._attempt.close()
+        if self._cancels is not None:
+            self._cancels.stop_cancel()
+        if self._cancel is not None:
+            self._cancel.close()
+            self.connection.release(self._cancel)
         if not self.finished:
             self.error = ResourceNotAvailable("the transaction was closed")
             if self.answering is not None and self.answering.waiting:

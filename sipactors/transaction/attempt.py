@@ -103,6 +103,10 @@ class Attempt:
         """Send by this flow and no other."""
         self._send(flow, self._dispatcher.new_branch(), None)
 
+    def start_at(self, target: Target) -> None:
+        """Send to this target and no other; a failure is told later, never raised."""
+        self._located([target])
+
     def start(self, uri: Any, **how: Any) -> None:
         """Locate the targets of a URI and send to the first; a failure is told later, never raised."""
         try:
@@ -232,6 +236,11 @@ class Attempt:
         if self._cancel_made is not None:
             self._cancel_made(cancel)
         transaction.cancel(cancel, user)
+
+    def stop_cancel(self) -> None:
+        """End the CANCEL at once and silently, whatever becomes of the INVITE."""
+        if isinstance(self.transaction, InviteClient):
+            self.transaction.stop_cancel()
 
     def _cancel_is_needless(self) -> None:
         """Whoever waits for the CANCEL's own outcome hears that it never went."""

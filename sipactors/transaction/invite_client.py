@@ -200,9 +200,13 @@ class InviteClient(Machine):
 
     def close(self) -> None:
         """End at once and silently, a CANCEL of it too: the owner is going."""
+        self.stop_cancel()
+        self.feed("CLOSED")
+
+    def stop_cancel(self) -> None:
+        """End the CANCEL of this INVITE, if there is one, at once and silently."""
         if self._cancel is not None:
             self._cancel.close()
-        self.feed("CLOSED")
 
     TABLE: ClassVar[Table] = {
         CALLING: {

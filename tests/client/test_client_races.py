@@ -146,6 +146,29 @@ class TestCancelAndAnswer:
         usage.bye()
         pair.check_gone()
 
+    def test_closing_the_connection_ends_the_cancel_too(self, pair: Pair) -> None:
+        """A14: close sends nothing more and tells nothing more; whoever waits for the CANCEL's outcome has
+        it."""
+        for answered in (False, True):
+            _, invite = pair.call()
+            held = pair.network.hold("SIP/2.0 200")
+            cancel = invite.cancel()
+            outcome: list[Any] = []
+            cancel.final_response().addErrback(
+                lambda failure, seen=outcome: seen.append(failure.type.__name__)
+            )
+            pair.clock.advance(0.01 if answered else 0)
+            heard, sent = pair.alice.heard(), len(pair.sent(pair.alice, "CANCEL"))
+            pair.alice.connection.close()
+            assert outcome == ["ResourceNotAvailable"]
+            held.discard()
+            held.end()
+            pair.clock.advance(40)
+            assert pair.alice.heard() == heard
+            assert len(pair.sent(pair.alice, "CANCEL")) == sent
+            pair.alice.connection = Connection(pair.alice.client, "lan", pair.alice.observer)
+        pair.check_gone()
+
     def test_a_plain_cancel(self, pair: Pair) -> None:
         """RFC 3261 §9.2: 200 to the CANCEL, 487 to the INVITE, and the ACK to that."""
         usage, invite = pair.call()

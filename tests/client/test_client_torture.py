@@ -195,6 +195,61 @@ def test_all_of_them_one_after_the_other(scene: Scene, corpus: dict[str, bytes])
     scene.check_whole()
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b"Record-Route: <sip:192.0.2.2:port;lr>",
+        b"Record-Route: <http://192.0.2.2>",
+        b"Contact: <tel:+123>",
+        b"Contact: *",
+        b"Contact: <sip:a@192.0.2.2>, <sip:b@192.0.2.2>",
+    ],
+)
+def test_an_invite_that_no_dialog_can_be_made_of_never_reaches_the_application(
+    scene: Scene, wrong: bytes
+) -> None:
+    """RFC 3261 §8.1.1.8: Contact "MUST be present and contain exactly one SIP or SIPS URI"; what a dialog
+    needs is read before the application is asked (G15)."""
+    (good,) = [message for message in own_messages() if message.startswith(b"INVITE")]
+    name = wrong.partition(b":")[0]
+    scene.stranger.say(re.sub(name + rb": [^\r]*", wrong, good))
+    scene.clock.advance(1)
+    assert {response.status for response in scene.answers()} == {400}
+    scene.check_whole()
+
+
+@pytest.mark.parametrize("status", [180, 200])
+@pytest.mark.parametrize(
+    "wrong",
+    [b"Contact: <sip:s@192.0.2.2:port>", b"Record-Route: <sip:192.0.2.2;lr", b"Record-Route: <tel:+123>"],
+)
+def test_a_response_that_no_dialog_can_be_made_of(scene: Scene, status: int, wrong: bytes) -> None:
+    """RFC 3261 §12.1.2: the dialog takes Contact and Record-Route of the response: a 2xx without is a failure
+    that the application hears of; a provisional response without is dropped."""
+    failed: list[Any] = []
+    scene.connection.observer.usage_failed = lambda error, usage, transaction: failed.append(error)
+    requests: list[bytes] = []
+    scene.stranger.datagramReceived = (  # type: ignore[method-assign]
+        lambda data, addr: requests.append(data)  # type: ignore[assignment,misc]
+    )
+    usage = InviteUsage.outgoing(scene.connection, f"sip:s@{STRANGER}", from_="sip:agent@example.com")
+    transaction = usage.invite(MessageElements(body=SDP, content_type="application/sdp"))
+    scene.clock.advance(0.01)
+    name = wrong.partition(b":")[0]
+    for _ in range(2):
+        scene.stranger.say(re.sub(name + rb": [^\r]*", wrong, answer(requests[0], status)))
+        scene.clock.advance(0.5)
+    assert [type(error).__name__ for error in failed] == (["InvalidDialogResponse"] if status == 200 else [])
+    assert scene.stack.metrics.malformed == (2 if status == 180 else 1)
+    if status == 180:
+        scene.stranger.say(answer(requests[0], 486))
+        scene.clock.advance(0.1)
+        assert transaction.response is not None
+        assert transaction.response.status == 486
+    scene.stranger.datagramReceived = Stranger.datagramReceived.__get__(scene.stranger)  # type: ignore[method-assign]
+    scene.check_whole()
+
+
 def own_messages() -> list[bytes]:
     """One good request of every kind, as seeds for broken ones."""
     made = []
