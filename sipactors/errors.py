@@ -103,6 +103,10 @@ class InvalidRegistrationState(SIPError):
     code = -17709
 
 
+class RegistrationExpired(InvalidRegistrationState):
+    """The time that the registrar granted is over, and the registration was not refreshed."""
+
+
 class InvalidContact(SIPError):
     """The Contact cannot be used here."""
 

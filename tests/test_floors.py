@@ -27,7 +27,8 @@ FLOORS: list[dict[str, str]] = [
     },
     {"": "dice metrics actor trace timers"},
     {
-        "transport": "flow description keepalive marking sockets udp stream connections layer",
+        "transport": """named flow description keepalive marking sockets udp stream connections certificates
+            identities tls websocket_flow websocket secure_websocket kinds layer""",
         "locating": "records targets resolver cache failures locator",
     },
     {"transaction": "keys lanes invite_client client invite_server server dispatcher attempt"},
@@ -37,7 +38,8 @@ FLOORS: list[dict[str, str]] = [
     },
     {
         "client": """capabilities inspection security logins challenges digest protection transactions
-            refresh publication registration routing access stack client observers waiting connection"""
+            backoff refresh publication registrar registrations registering binding outcomes registration
+            fetch routing access stack client observers waiting connection"""
     },
     {
         "ua": "account call subscription messaging transfer agent",

@@ -8,6 +8,8 @@ from sipactors.client.digest import Digest
 from sipactors.client.logins import Login
 from sipactors.client.observers import ConnectionObserver, SIPObserver
 from sipactors.client.protection import ProtectionDomain
+from sipactors.client.refresh import Refresh
+from sipactors.client.registration import RegistrationBinding
 from sipactors.client.stack import Stack
 from sipactors.client.transactions import ClientTransaction, ServerTransaction
 from sipactors.dialog import Dialog, InviteUsage
@@ -28,6 +30,8 @@ __all__ = [
     "MessageElements",
     "Policies",
     "ProtectionDomain",
+    "Refresh",
+    "RegistrationBinding",
     "RequestElements",
     "ResponseElements",
     "SIPClient",

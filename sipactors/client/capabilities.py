@@ -76,5 +76,7 @@ class Policies:
     "415 with Accept for a body that is not understood."
     min_session_expires: int = 90
     "Session intervals below so many seconds are refused with 422, by a client that supports `timer`."
+    contact_from_received: bool = False
+    "A registration's Contact names the address that the registrar saw us at (RFC 3581): for NATs."
     user_agent: str | None = None
     "User-Agent of requests and Server of responses; None sends none."

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from zope.interface import implementer
 
 from sipactors.actor import Machine, Table, tell
+from sipactors.client.fetch import fetch
 from sipactors.client.observers import StandAlone
+from sipactors.client.publication import refreshed
+from sipactors.client.registrations import Registrations
 from sipactors.client.transactions import ClientTransaction
 from sipactors.client.waiting import within
 from sipactors.errors import (
@@ -31,9 +34,11 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from sipactors.client.client import SIPClient
+    from sipactors.client.refresh import Refresh
     from sipactors.client.transactions import ServerTransaction
     from sipactors.interfaces import IConnectionObserver, IFlow
     from sipactors.message import URI, MessageElements, Request, RequestElements
+    from sipactors.transaction import Dispatcher
 
 INIT = "INIT"
 ACTIVE = "ACTIVE"
@@ -76,10 +81,12 @@ class Connection(Machine):
         self.access = access
         self.name = access_point
         self.observer = observer
-        self.dispatcher = access.dispatcher
+        self.dispatcher: Dispatcher = access.dispatcher
         self.dialogs = access.dialogs
         self.last_error: SIPError | None = None
         "Why the connection left ACTIVE; set before the observer hears of it."
+        self.registrations = Registrations(access.dispatcher.dice)
+        "What the registrations of this connection share."
         self._children: dict[Any, None] = {}
         client.connect(self)
         access.adopt(self)
@@ -135,6 +142,7 @@ class Connection(Machine):
 
     def _up(self, _: object) -> None:
         self.last_error = None
+        self.registrations.resumed()
         self._tell_state()
 
     def _suspend(self, error: SIPError) -> None:
@@ -195,12 +203,18 @@ class Connection(Machine):
         elements: RequestElements,
         *,
         context: Any = None,
+        refresh: Refresh | None = None,
         observer: IConnectionObserver | None = None,
     ) -> ClientTransaction:
         """Send a request outside of dialogs, such as MESSAGE or OPTIONS; the results come later.
 
+        `context` is an active registration, which gives From and the route. With `refresh` the request is
+        sent again before its Expires is over, a PUBLISH with its entity tag (RFC 3903); whatever ends that
+        goes to `refresh_failed` of the observer, the failure of the first request included.
+
         Raises ArgumentError when URI, method or From is missing and for methods that have objects of
-        their own, InvalidURIType for a URI that cannot be located, ResourceNotAvailable,
+        their own, InvalidURIType for a URI that cannot be located, InvalidRegistrationState when the
+        context is not active, AlreadyExists for a refresh that was given before, ResourceNotAvailable,
         TransportFailure.
         """
         self.check_active()
@@ -210,6 +224,8 @@ class Connection(Machine):
             raise ArgumentError("a request needs a URI and a method")
         if method in OWN_OBJECTS:
             raise ArgumentError(f"{method} has an object of its own")
+        if refresh is not None:
+            return refreshed(self, elements, context, observer, refresh)
         local = self.local_identity(context, elements.from_)
         request = build_request(
             method,
@@ -223,6 +239,22 @@ class Connection(Machine):
         elements.apply(request)
         owner = self if observer is None else StandAlone(self, observer)
         return self.send(request, self.first_hop(request), owner)
+
+    def fetch_registrations(
+        self,
+        elements: RequestElements,
+        *,
+        context: Any = None,
+        observer: IConnectionObserver | None = None,
+    ) -> ClientTransaction:
+        """Ask a registrar which bindings an address-of-record has: the Contacts of the 2xx.
+
+        `elements.to` is the address-of-record (else From is), `elements.uri` the registrar (else its domain
+        is). The response comes to `response_received`. Raises MalformedMessage for Contact or Expires in
+        the elements, RequestPending while another REGISTER of the address-of-record is pending,
+        ArgumentError, InvalidURIType, ResourceNotAvailable, TransportFailure.
+        """
+        return fetch(self, elements, context, observer)
 
     def first_hop(self, request: Request) -> URI:
         """Where a request with its route goes first (RFC 3261 §8.1.2)."""
@@ -299,6 +331,9 @@ class Connection(Machine):
         place = f"{user.partition(':')[0]}{at}{flow.local_uri_host}" if at else flow.local_uri_host
         # RFC 3261 §19.1.5: without a transport parameter a sip URI means UDP.
         transport = "" if flow.transport == "UDP" or secure else f";transport={flow.transport.lower()}"
+        if flow.transport in ("WS", "WSS"):
+            # RFC 7118 §5.2.3: the value "ws" stands for both; a sips URI makes it WSS.
+            transport = ";transport=ws" if secure or place.endswith(".invalid") else transport
         return f"<{scheme}:{place}{transport}>"
 
     # ------------------------------------------------------------------ requests of peers
@@ -343,6 +378,7 @@ class Connection(Machine):
         while self._children:
             child, _ = self._children.popitem()
             child.close()
+        self.registrations.closed()
 
     def close(self) -> None:
         """End everything on this connection at once: nothing is sent, nothing more is told. Idempotent."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sipactors.dialog.dialog import Dialog
     from sipactors.dialog.usage import Usage
     from sipactors.interfaces import IFlow, IRequestOwner
+    from sipactors.locating import Target
     from sipactors.message import URI, Request, Response, ResponseElements
     from sipactors.transaction.dispatcher import ServerTransaction as Machine
 
@@ -290,6 +291,16 @@ class ClientTransaction:
         """The flow of the last try, None before the first."""
         return None if self._attempt is None else self._attempt.flow
 
+    @property
+    def target(self) -> Target | None:
+        """Where the last try went, None before the first."""
+        return None if self._attempt is None else self._attempt.target
+
+    @property
+    def answered(self) -> bool:
+        """True once the last target that was tried has sent any response, 100 included."""
+        return self._attempt is not None and self._attempt.answered
+
     def final_response(self) -> Deferred[Response]:
         """A Deferred of the final response; it fails with the SIPError when none will come."""
         if self.error is not None:
@@ -311,8 +322,13 @@ class ClientTransaction:
         target = None if self._attempt is None else self._attempt.target
         attempt = Attempt(connection.dispatcher, connection.access.locator, self.request, self, prepare)
         self._attempt = attempt
+        hop = connection.registrations.hop(self._next_hop)
+        if target is None and hop is not None:
+            target = hop.target
         if target is None:
             attempt.start(self._next_hop)
+        elif hop is not None and hop.fixed:
+            attempt.start_at(target)
         else:
             # RFC 3263 §4.1: what belongs together goes to one server; that one knows its own nonces.
             attempt.start(self._next_hop, prefer=target)
@@ -462,6 +478,7 @@ class ClientTransaction:
         if self.answering is not None:
             self.answering.stop_waiting()
         self.connection.release(self)
+        self.connection.registrations.request_failed(error, self)
         if self.owner is not None:
             self.owner.transaction_failed(error, self)
         if self.error is error:

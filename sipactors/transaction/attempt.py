@@ -109,6 +109,10 @@ class Attempt:
 
     def start(self, uri: Any, **how: Any) -> None:
         """Locate the targets of a URI and send to the first; a failure is told later, never raised."""
+        flow = flow_of(self._dispatcher, uri)
+        if flow is not None:
+            self.start_on(flow)
+            return
         try:
             located = self._locator.locate(uri, **how)
         except ResolvingFailure as failure:
@@ -333,6 +337,13 @@ def _retry_after(response: Response) -> float | None:
     return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
+def flow_of(dispatcher: Dispatcher, uri: Any) -> IFlow | None:
+    """The connection of a peer that is reached only by it: its URI has a host under .invalid."""
+    # RFC 7118 §5: such a host cannot be resolved; requests to it go by the connection that its owner opened.
+    host = getattr(uri, "host", "")
+    return dispatcher.transports.flow_named(host) if host[-8:].lower() == ".invalid" else None
+
+
 def send_once(
     dispatcher: Dispatcher,
     locator: ILocator,
@@ -346,20 +357,23 @@ def send_once(
     `sent` is called with the flow and the bytes, for whoever must send them again.
     """
 
+    def send(flow: IFlow) -> None:
+        via = f"SIP/2.0/{flow.transport} {flow.sent_by};branch={dispatcher.new_branch()};rport"
+        request.set("Via", via)
+        if prepare is not None:
+            prepare(request, flow)
+        wire = request.render()
+        flow.send(wire)
+        if sent is not None:
+            sent(flow, wire)
+
     def go(targets: Sequence[Target]) -> None:
         for target in targets:
             try:
                 flow = dispatcher.transports.flow_to(target.transport, target.host, target.port, target.name)
             except TransportFailure:
                 continue
-            via = f"SIP/2.0/{flow.transport} {flow.sent_by};branch={dispatcher.new_branch()};rport"
-            request.set("Via", via)
-            if prepare is not None:
-                prepare(request, flow)
-            wire = request.render()
-            flow.send(wire)
-            if sent is not None:
-                sent(flow, wire)
+            send(flow)
             return
         fail(None)
 
@@ -367,6 +381,10 @@ def send_once(
         # Nobody can be told: the 2xx will come again, and with it the next try.
         dispatcher.metrics.transport_failures += 1
 
+    flow = flow_of(dispatcher, uri)
+    if flow is not None:
+        send(flow)
+        return
     try:
         located = locator.locate(uri)
     except SIPError as failure:
