@@ -7,6 +7,7 @@ from typing import Final
 
 from sipactors.errors import ArgumentError, MalformedMessage
 from sipactors.message.grammar import check_number, is_host, read_number
+from sipactors.message.sip_uri import USUAL_URI, is_usual
 from sipactors.message.uri import SIPURI, URI, OtherURI, TelURI, parse_uri
 from sipactors.message.values import (
     QUOTED,
@@ -26,8 +27,7 @@ from sipactors.message.values import (
 # piece by piece, and is judged there. An alternative without text ("|)") costs a third of a "?" here.
 _usual = re.compile(
     r"""(?:("[^"\\\x00-\x1F\x7F]*"|[A-Za-z0-9\-.!%*_+`'~]+) ?|)"""
-    r"""<(sips?:(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]+@|)([A-Za-z0-9.\-]+)(?::(?:[1-5][0-9]{4}|[1-9][0-9]{0,3})|)"""
-    r"""(?:;[A-Za-z0-9\-_.!~*'+]+(?:=[A-Za-z0-9\-_.!~*'+]+|)|))>"""
+    rf"""<({USUAL_URI})>"""
     r"""(;[A-Za-z0-9\-.!%*_+`'~]+(?:=[A-Za-z0-9\-.!%*_+`'~]+|)|)\Z"""
 ).match
 _name = re.compile(rf"({QUOTED}|{TOKEN}(?:[ \t]+{TOKEN})*|)[ \t]*<([^<>]*)>")
@@ -92,7 +92,7 @@ class Address:
             # enclosed in angle brackets.
             if "," in uri or "?" in uri:
                 raise MalformedMessage(400, "a URI with , or ? that is not enclosed in <>")
-        self._uri = parse_uri(uri)
+        self._uri = None if is_usual(uri) else parse_uri(uri)
         self._uri_text = uri
         self._params = read_parameters(text, at)
 

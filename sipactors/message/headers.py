@@ -14,6 +14,8 @@ HeaderItems: TypeAlias = "Iterable[tuple[str, object]] | Mapping[str, object]"
 
 TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
 UNQUOTED_NUL = re.compile(r"(?<!\\)\0")
+_SEVERAL = (list, tuple)
+"What makes several rows, given as a value."
 
 
 def clean(value: object) -> str:
@@ -33,7 +35,7 @@ def clean(value: object) -> str:
 def header_items(headers: HeaderItems) -> Iterator[tuple[str, object]]:
     """The (name, value) pairs of what a caller gave as headers; a list makes one pair an element."""
     for name, value in headers.items() if isinstance(headers, Mapping) else headers:
-        if isinstance(value, list | tuple):
+        if isinstance(value, _SEVERAL):
             for one in value:
                 yield name, one
         else:
@@ -90,22 +92,23 @@ class Headers:
 
         Raises ArgumentError for a name that is no token and a value with CR, LF or NUL in it.
         """
-        values = value if isinstance(value, list | tuple) else (value,)
-        texts = [clean(one) for one in values]
-        key = self._key(name)
-        if texts:
-            self._rows[key] = "\n".join(texts)
+        text = "\n".join(map(clean, value)) if isinstance(value, _SEVERAL) else clean(value)
+        key = name if name in HEADERS else self._key(name)
+        if value or not isinstance(value, _SEVERAL):
+            self._rows[key] = text
         else:
             self._rows.pop(key, None)
-        self._forget(key)
+        if self._typed:
+            self._forget(key)
 
     def add(self, name: str, value: object) -> None:
         """Append one row to a header. Raises ArgumentError as `set` does."""
         text = clean(value)
-        key = self._key(name)
+        key = name if name in HEADERS else self._key(name)
         rows = self._rows
         rows[key] = f"{rows[key]}\n{text}" if key in rows else text
-        self._forget(key)
+        if self._typed:
+            self._forget(key)
 
     def prepend(self, name: str, value: object) -> None:
         """Put one row before the others of its header, as for Via. Raises ArgumentError as `set` does."""

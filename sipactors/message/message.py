@@ -34,7 +34,8 @@ class _Ranks(dict[str, int]):
 _BEFORE = "Via Route Record-Route Proxy-Require Max-Forwards Proxy-Authorization From To Call-ID CSeq Contact"
 _AFTER = "Content-Disposition Content-Encoding Content-Language MIME-Version Content-Type"
 RANKS = _Ranks(
-    {name: place for place, name in enumerate(_BEFORE.split())}
+    dict.fromkeys(HEADERS, 50)
+    | {name: place for place, name in enumerate(_BEFORE.split())}
     | {name: place for place, name in enumerate(_AFTER.split(), 60)}
 )
 _rank = RANKS.__getitem__
@@ -190,19 +191,23 @@ class Message(Headers):
         start = self.start_line
         if "\n" in start or "\r" in start or "\0" in start:
             raise ArgumentError(f"a line break or a NUL in the start line: {start[:80]!r}")
-        lines = [start]
         rows = self._rows
-        for key in sorted(rows, key=_rank):
-            if key == "Content-Length":
-                continue
-            name = self._name(key, compact) if compact or key[0] > "Z" else key
-            text = rows[key]
-            if "\n" in text:
-                text = text.replace("\n", f"\r\n{name}: ")
-            lines.append(f"{name}: {text}")
+        keys = sorted(rows, key=_rank)
         # RFC 3261 §20.14: Content-Length MUST be used over streams; it is never wrong over datagrams.
-        lines.append(f"{'l' if compact else 'Content-Length'}: {len(self.body)}\r\n\r\n")
-        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
+        if "Content-Length" in rows:
+            keys.remove("Content-Length")
+        end = f"\r\n{'l' if compact else 'Content-Length'}: {len(self.body)}\r\n\r\n"
+        if compact or self._spelled is not None:
+            names = {key: self._name(key, compact) for key in keys}
+            lines = [f"{names[key]}: {rows[key]}" for key in keys]
+        else:
+            lines = [f"{key}: {rows[key]}" for key in keys]
+        text = "\r\n".join([start, *lines])
+        if text.count("\n") != len(lines):
+            # Several rows of one name: each of them gets it.
+            lines = [line.replace("\n", f"\r\n{line.partition(':')[0]}: ") for line in lines]
+            text = "\r\n".join([start, *lines])
+        return (text + end).encode("utf-8", "surrogateescape") + self.body
 
     def _name(self, key: str, compact: bool) -> str:
         """How a header's name is spelled on the wire."""

@@ -8,7 +8,7 @@ from sipactors.errors import MalformedMessage
 from sipactors.message.headers import TOKEN, UNQUOTED_NUL
 from sipactors.message.message import Message, Request, Response
 from sipactors.message.registry import HEADERS, KEYS, canonical
-from sipactors.message.uri import SIPURI
+from sipactors.message.sip_uri import SIPURI, is_usual
 from sipactors.settings import Limits
 
 DEFAULT = Limits()
@@ -239,10 +239,11 @@ def check_request(request: Request) -> None:
         raise MalformedMessage(400, "CSeq: names another method than the request line", request)
     if "Max-Forwards" in request._rows:
         request.typed("Max-Forwards")
-    uri = request.uri
-    # RFC 3261 §19.1.1, table 1: headers are not allowed in a Request-URI.
-    if isinstance(uri, SIPURI) and uri.headers:
-        raise MalformedMessage(400, "Request-URI: holds headers", request)
+    if not is_usual(request._uri_text):
+        uri = request.uri
+        # RFC 3261 §19.1.1, table 1: headers are not allowed in a Request-URI.
+        if isinstance(uri, SIPURI) and uri.headers:
+            raise MalformedMessage(400, "Request-URI: holds headers", request)
 
 
 def check_response(response: Response) -> None:

@@ -19,6 +19,12 @@ _whole = re.compile(
     rf"({URI_PARAMS})(?:\?(.*)|)\Z",
     re.DOTALL,
 ).match
+# The usual form, to be judged in one match: no escapes, no password, no headers, one parameter at most.
+USUAL_URI = (
+    r"sips?:(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]+@|)([A-Za-z0-9.\-]+)(?::(?:[1-5][0-9]{4}|[1-9][0-9]{0,3})|)"
+    r"(?:;[A-Za-z0-9\-_.!~*'+]+(?:=[A-Za-z0-9\-_.!~*'+]+|)|)"
+)
+_usual = re.compile(rf"{USUAL_URI}\Z").match
 _user = re.compile(rf"{_USER}\Z")
 _password = re.compile(rf"{_PASSWORD}\Z")
 _params = re.compile(rf"{URI_PARAMS}\Z")
@@ -258,6 +264,12 @@ class SIPURI:
 
     def __repr__(self) -> str:
         return f"<SIPURI {self}>"
+
+
+def is_usual(text: str) -> bool:
+    """Whether a text is a SIP URI of the usual form, that will read and has no headers."""
+    found = _usual(text)
+    return found is not None and grammar.is_host(found[1])
 
 
 def _plain(text: str | None) -> str | None:
