@@ -112,4 +112,5 @@ class Stack(MultiService):
         for client in list(self.clients):
             client.close()
         self.timers.stop()
-        return self._stop_listening()
+        # Streams have time to close; what watched over that goes last.
+        return self._stop_listening().addCallback(lambda _: self.timers.stop())

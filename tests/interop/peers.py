@@ -125,7 +125,14 @@ class Kamailio(Program):
     """Kamailio with a configuration in a folder of its own, answering OPTIONS to `probe` by itself."""
 
     def __init__(
-        self, path: str, folder: pathlib.Path, route: str = "", *, modules: str = "", children: int = 1
+        self,
+        path: str,
+        folder: pathlib.Path,
+        route: str = "",
+        *,
+        modules: str = "",
+        settings: str = "",
+        children: int = 1,
     ) -> None:
         folder.mkdir(parents=True)
         self.port = free_port()
@@ -140,6 +147,7 @@ class Kamailio(Program):
             f"listen=udp:{HOST}:{self.port}",
             f"listen=tcp:{HOST}:{self.port}",
             *(f'loadmodule "{name}.so"' for name in loaded),
+            *settings.strip().splitlines(),
             "request_route {",
             '    if (is_method("OPTIONS") && $rU == "probe") { sl_send_reply("200", "OK"); exit; }',
             *(f"    {line}" for line in route.strip().splitlines()),

@@ -58,11 +58,14 @@ class Starter:
         baresip.wait_ready()
         return baresip
 
-    def kamailio(self, route: str = "", *, modules: str = "", children: int = 1) -> peers.Kamailio:
-        """Kamailio with the lines of its request route and the modules they need, once it answers."""
+    def kamailio(
+        self, route: str = "", *, modules: str = "", settings: str = "", children: int = 1
+    ) -> peers.Kamailio:
+        """Kamailio with the lines of its request route, the modules they need and their settings, once it
+        answers."""
         folder = self.folder / f"kamailio-{len(self._started)}"
         path = self._require("kamailio")
-        kamailio = peers.Kamailio(path, folder, route, modules=modules, children=children)
+        kamailio = peers.Kamailio(path, folder, route, modules=modules, settings=settings, children=children)
         self._started.append(kamailio)
         kamailio.wait_ready()
         return kamailio
