@@ -49,7 +49,7 @@ class TransportLayer:
             receiver,
             limits or Limits(),
             metrics if metrics is not None else Metrics(),
-            timers or Timers(reactor),
+            timers if timers is not None else Timers(reactor),
             Routes(reactor.seconds, probe),
             trace,
         )
