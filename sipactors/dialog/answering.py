@@ -356,8 +356,13 @@ class AnsweringUsage(Usage):
             self._reliability = None
         if self._timer is not None and self._timer.state != TERMINATED:
             self._timer.feed("ENDED")
+        self._drop_retry()
+
+    def _drop_retry(self) -> None:
+        """Never send what waits after a glare."""
         if self._retrying is not None:
             retrying, self._retrying = self._retrying, None
+            self.host.release(retrying)
             retrying.close()
 
     def _over(self) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
+from sipactors.actor import TERMINATED
 from sipactors.dialog.answering import AnsweringUsage
 from sipactors.dialog.dialog import CONFIRMED
 from sipactors.dialog.glare import MAX_TRIES, glare_wait, waiting_time
@@ -104,8 +105,9 @@ class CallingUsage(AnsweringUsage):
 
     def _send_bye(self) -> None:
         self._ending = True
-        if self._timer is not None:
+        if self._timer is not None and self._timer.state != TERMINATED:
             self._timer.feed("ENDED")
+        self._drop_retry()
         hold = bool(self._acceptances)
         transaction = self.send("BYE", None, hold=hold)
         if hold:

@@ -160,13 +160,13 @@ class InviteUsage(CallingUsage):
             "timer": None if self._timer is None else self._timer.save(),
         }
 
-    def fork(self) -> InviteUsage:
+    def fork(self, transaction: ClientTransaction) -> InviteUsage:
         """The usage of another dialog that the same INVITE made; the application owns it."""
         usage = type(self)(self.host, self.dialog.fork(self.host), self._observer, self._given_contact)
         for name in POLICIES:
             setattr(usage, name, getattr(self, name))
-        if self._inviting is not None:
-            usage._offers = Offers(OURS if carries_session(self._inviting.transaction.request) else None)
+        usage._offers = Offers(OURS if carries_session(transaction.request) else None)
+        usage.transaction = transaction
         usage._description = self._description
         usage._closed = self._closed
         return usage
@@ -235,9 +235,7 @@ class InviteUsage(CallingUsage):
             self._held_bye = transaction
         if self._timer is not None and self._timer.state != TERMINATED:
             self._timer.feed("ENDED")
-        if self._retrying is not None:
-            retrying, self._retrying = self._retrying, None
-            retrying.close()
+        self._drop_retry()
         return transaction
 
     def update(self, elements: MessageElements | None = None) -> ClientTransaction:

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 class Inviting:
     """Takes the responses to one INVITE, and keeps the usages that they made until no more can come."""
 
-    __slots__ = ("_forks", "_initial", "_provisionals", "_redirects", "_tries", "_usage", "transaction")
+    __slots__ = (
+        "_forks",
+        "_initial",
+        "_provisionals",
+        "_redirects",
+        "_silent",
+        "_tries",
+        "_usage",
+        "transaction",
+    )
 
     transaction: ClientTransaction
 
@@ -33,6 +42,7 @@ class Inviting:
         self._initial = usage.dialog.state == INIT
         self._provisionals = 0
         self._redirects: Redirects | None = None
+        self._silent = False
         self._tries = 0
 
     def response_received(self, transaction: ClientTransaction) -> None:
@@ -87,7 +97,9 @@ class Inviting:
             return
         self._usage.invite_answered()
         usage.accepted(transaction, response)
-        if not usage.refresh_accepted(transaction):
+        if usage.refresh_accepted(transaction):
+            self._silent = True
+        else:
             usage.tell("dialog_forked" if forked else "dialog_response_received", transaction, usage)
         usage.answer_told(transaction)
 
@@ -107,7 +119,7 @@ class Inviting:
             main.host.dispatcher.metrics.stray_responses += 1
             return None, False
         # RFC 3261 §13.2.2.4: "the UAC core matches the dialog ID … otherwise, a new dialog".
-        fork = main.fork()
+        fork = main.fork(self.transaction)
         self._forks.append(fork)
         return fork, True
 
@@ -194,4 +206,5 @@ class Inviting:
         for usage in (self._usage, *self._forks):
             if self._initial and usage.dialog.state in (INIT, EARLY):
                 usage.end()
-        self._usage.tell("invite_completed", transaction)
+        if not self._silent:
+            self._usage.tell("invite_completed", transaction)

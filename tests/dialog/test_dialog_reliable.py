@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -68,7 +69,7 @@ def test_without_prack_the_response_is_sent_again_doubling_and_at_last_refused()
     ringing(scene)
     scene.wait(40)
     times = [p.time for p in scene.network.capture if p.first_line.startswith("SIP/2.0 180")]
-    gaps = [round(after - before, 3) for before, after in zip(times, times[1:], strict=False)]
+    gaps = [round(after - before, 3) for before, after in itertools.pairwise(times)]
     assert gaps == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
     (error, usage, _) = scene.heard("bob", "usage_failed")[0]
     assert isinstance(error, TransactionTimeout)
