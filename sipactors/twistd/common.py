@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.error import CannotListenError
-from twisted.python import usage
 
 from sipactors.errors import SIPError
 from sipactors.trace import Ladder
@@ -21,16 +20,24 @@ GC_THRESHOLD = 20_000
 "Allocations between collections: a stateful OPTIONS costs a quarter less than with Python's default 700."
 
 
+class CannotStart(SystemExit, Exception):
+    """A service that cannot be started says why in one line, and the process ends with status 1.
+
+    As a SystemExit it needs no traceback; as an Exception it makes a twistd that became a daemon tell its
+    caller, who waits for word of it, and remove its pid file.
+    """
+
+
 def make_trace(spec: str | None, reactor: Any) -> ITrace | None:
     """A trace as `--trace` names it: `ladder` (standard error) or `ladder:FILE`.
 
-    Raises UsageError for anything else, and for a file that cannot be written.
+    Raises CannotStart for anything else, and for a file that cannot be written.
     """
     if spec is None:
         return None
     kind, _, place = spec.partition(":")
     if kind != "ladder":
-        raise usage.UsageError(f"--trace: ladder or ladder:FILE, not {spec!r}")
+        raise CannotStart(f"--trace: ladder or ladder:FILE, not {spec!r}")
     return Ladder(_line_writer(place), reactor)
 
 
@@ -41,7 +48,7 @@ def _line_writer(place: str) -> Callable[[str], object]:
     try:
         stream = open(place, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - open as long as we run
     except OSError as error:
-        raise usage.UsageError(f"--trace: {error.strerror}: {place}") from None
+        raise CannotStart(f"--trace: {error.strerror}: {place}") from None
     return lambda line: stream.write(line + "\n")
 
 
@@ -60,11 +67,11 @@ class OneLineService(Service):
         self._started = False
 
     def privilegedStartService(self) -> None:
-        """Bind before twistd becomes a daemon, so that its caller sees what went wrong."""
+        """Bind while we may still use the ports that are root's."""
         try:
             self._inner.startService()
         except (CannotListenError, SIPError) as error:
-            raise SystemExit(f"sip-agent: {explain(error)}") from None
+            raise CannotStart(f"sip-agent: {explain(error)}") from None
         self._started = True
         tune_garbage_collection()
 

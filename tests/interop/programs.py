@@ -151,6 +151,12 @@ class Program:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def twistd_program() -> str:
+    """The twistd that belongs to this Python."""
+    beside = pathlib.Path(sys.executable).with_name("twistd")
+    return str(beside) if beside.exists() else shutil.which("twistd") or "twistd"
+
+
 class Agent(Program):
     """Our own agent, as a user runs it: `twistd -n sip-agent …`, listening on one port of UDP and TCP."""
 
@@ -159,12 +165,10 @@ class Agent(Program):
         self.port = free_port(host) if port is None else port
         interface = host.replace(":", r"\:")
         listen = [f"--listen={kind}:{self.port}:interface={interface}" for kind in ("udp", "tcp")]
-        twistd = pathlib.Path(sys.executable).with_name("twistd")
-        command = str(twistd) if twistd.exists() else shutil.which("twistd") or "twistd"
         # The tree under test comes before whatever is installed.
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         super().__init__(
-            [command, "-n", "--pidfile=", "sip-agent", *listen, *options],
+            [twistd_program(), "-n", "--pidfile=", "sip-agent", *listen, *options],
             log,
             environment={"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
         )

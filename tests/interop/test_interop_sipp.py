@@ -7,7 +7,7 @@ import os
 import pytest
 
 from peers import SCENARIOS
-from programs import HOST, Agent, wait_until
+from programs import HOST, wait_until
 from starter import Starter
 
 FULL = os.environ.get("SIPACTORS_FULL") == "1"
@@ -90,18 +90,3 @@ def test_the_agent_ends_a_call_that_is_left_when_it_stops(start: Starter) -> Non
     wait_until(lambda: log.exists() and "established" in log.read_text(), "the call stands")
     agent.finish(32)
     assert sipp.wait(20) == 0
-
-
-def test_an_idle_agent_stops_at_once(start: Starter) -> None:
-    """Done within 32 s, less when idle."""
-    agent = start.agent()
-    agent.finish(3)
-
-
-def test_a_port_in_use_is_said_in_one_line(start: Starter) -> None:
-    """A port in use: one clear line, exit status non-zero, no traceback."""
-    first = start.agent()
-    second = Agent(start.folder / "second.log", port=first.port)
-    assert second.wait(15) != 0
-    assert "Traceback" not in second.output()
-    assert str(first.port) in second.output()
