@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
-    from sipactors.client.transactions import ClientTransaction, ServerTransaction
+    from sipactors.client.served import ServerTransaction
+    from sipactors.client.transactions import ClientTransaction
     from sipactors.dialog.dialog import Dialog
     from sipactors.errors import MalformedMessage, SIPError
     from sipactors.locating import NAPTR, SRV, Answer, Candidates, Target
@@ -24,6 +25,10 @@ class IFlow(Interface):
     transport = Attribute("The transport as Via names it: 'UDP', 'TCP', 'TLS', 'WS' or 'WSS'.")
     reliable = Attribute("True when the transport retransmits by itself (all but UDP).")
     secure = Attribute("True when the flow is TLS (sips: may use it).")
+    peer_identities = Attribute(
+        "SIP URIs that the peer's certificate proves (RFC 5922): sip:example.com, sip:alice@example.com; "
+        "a tuple of str, empty without a certificate."
+    )
     local = Attribute("Our (host, port); the host is numeric and without brackets.")
     peer = Attribute("The peer's (host, port), likewise.")
     closed = Attribute("True when nothing can be sent any more.")
@@ -65,6 +70,12 @@ class ITransportLayer(Interface):
 
         `name` is the SIP domain asked for, which a TLS certificate must prove (RFC 5922).
         Raises TransportFailure when this access point has no such transport or address family.
+        """
+
+    def flow_named(host: str) -> IFlow | None:
+        """The open flow of a peer whose Contact has this host under .invalid (RFC 7118 §5); None: no such.
+
+        Such a peer has no address; it is reached only by the connection that it opened.
         """
 
     def response_flow(message: Request | Response, flow: IFlow) -> IFlow:

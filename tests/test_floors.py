@@ -37,7 +37,7 @@ FLOORS: list[dict[str, str]] = [
             calling inviting making invite"""
     },
     {
-        "client": """capabilities inspection security logins challenges digest protection transactions
+        "client": """capabilities inspection security logins challenges digest protection served transactions
             backoff refresh publication registrar registrations registering binding outcomes registration
             fetch routing access stack client observers waiting connection"""
     },

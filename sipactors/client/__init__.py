@@ -10,8 +10,9 @@ from sipactors.client.observers import ConnectionObserver, SIPObserver
 from sipactors.client.protection import ProtectionDomain
 from sipactors.client.refresh import Refresh
 from sipactors.client.registration import RegistrationBinding
+from sipactors.client.served import ServerTransaction
 from sipactors.client.stack import Stack
-from sipactors.client.transactions import ClientTransaction, ServerTransaction
+from sipactors.client.transactions import ClientTransaction
 from sipactors.dialog import Dialog, InviteUsage
 from sipactors.message import MessageElements, RequestElements, ResponseElements
 from sipactors.settings import Limits, Timing

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from sipactors.actor import tell
 from sipactors.client.inspection import inspect, options_headers
-from sipactors.client.transactions import ServerTransaction
+from sipactors.client.served import ServerTransaction
 from sipactors.dialog import DialogTable
 from sipactors.dialog.dialog import contact_of, routes_of
 from sipactors.interfaces import IRequestReceiver
@@ -74,6 +74,7 @@ class Access:
             trace=stack.trace,
             metrics=stack.metrics,
             timers=stack.timers,
+            dice=stack.dice,
         )
         self.dispatcher.transports = self.transports
         self.locator = Locator(stack.resolver, stack.reactor, stack.dice, transports=self._offered)

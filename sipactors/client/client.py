@@ -12,8 +12,9 @@ from sipactors.message import SIPURI, as_uri
 if TYPE_CHECKING:
     from sipactors.client.connection import Connection
     from sipactors.client.digest import Digest
+    from sipactors.client.served import ServerTransaction
     from sipactors.client.stack import Stack
-    from sipactors.client.transactions import ClientTransaction, ServerTransaction
+    from sipactors.client.transactions import ClientTransaction
     from sipactors.interfaces import ISIPObserver
     from sipactors.message import URI, Response
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from sipactors.client.client import SIPClient
     from sipactors.client.refresh import Refresh
-    from sipactors.client.transactions import ServerTransaction
+    from sipactors.client.served import ServerTransaction
     from sipactors.interfaces import IConnectionObserver, IFlow
     from sipactors.message import URI, MessageElements, Request, RequestElements
     from sipactors.transaction import Dispatcher

@@ -14,8 +14,8 @@ from sipactors.message import Credentials
 
 if TYPE_CHECKING:
     from sipactors.auth import Secret
+    from sipactors.client.served import ServerTransaction
     from sipactors.client.stack import Stack
-    from sipactors.client.transactions import ServerTransaction
     from sipactors.message import Request
 
     Users = Callable[[str, str, str], "Secret | Deferred[Secret | None] | None"]

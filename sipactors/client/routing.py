@@ -9,8 +9,8 @@ from sipactors.message import SIPURI
 if TYPE_CHECKING:
     from sipactors.client.client import SIPClient
     from sipactors.client.inspection import Refusal
+    from sipactors.client.served import ServerTransaction
     from sipactors.client.stack import Stack
-    from sipactors.client.transactions import ServerTransaction
 
 
 class Router:

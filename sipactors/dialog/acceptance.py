@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from sipactors.actor import TERMINATED, Machine, Table
 
 if TYPE_CHECKING:
-    from sipactors.client.transactions import ServerTransaction
+    from sipactors.client.served import ServerTransaction
     from sipactors.dialog.answering import AnsweringUsage
     from sipactors.timers import Timer
     from sipactors.transaction.dispatcher import Dispatcher

@@ -14,7 +14,8 @@ from sipactors.dialog.usage import Usage
 from sipactors.errors import MalformedMessage, NoAckReceived, TransactionTimeout
 
 if TYPE_CHECKING:
-    from sipactors.client.transactions import ClientTransaction, ServerTransaction
+    from sipactors.client.served import ServerTransaction
+    from sipactors.client.transactions import ClientTransaction
     from sipactors.dialog.dialog import Dialog
     from sipactors.dialog.invite import InviteUsage
     from sipactors.dialog.inviting import Inviting

@@ -17,7 +17,7 @@ from sipactors.message import request as build_request
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sipactors.client.transactions import ServerTransaction
+    from sipactors.client.served import ServerTransaction
     from sipactors.dialog.table import DialogTable
     from sipactors.dialog.usage import Usage
     from sipactors.interfaces import IDialogHost

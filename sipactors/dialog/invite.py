@@ -31,7 +31,8 @@ from sipactors.message import MessageElements, as_address
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from sipactors.client.transactions import ClientTransaction, ServerTransaction
+    from sipactors.client.served import ServerTransaction
+    from sipactors.client.transactions import ClientTransaction
     from sipactors.interfaces import IConnectionObserver, IFlow
     from sipactors.message import URI, Address, Request
 

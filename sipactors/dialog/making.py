@@ -9,7 +9,7 @@ from sipactors.errors import ArgumentError
 from sipactors.message import SIPURI, as_address, as_uri
 
 if TYPE_CHECKING:
-    from sipactors.client.transactions import ServerTransaction
+    from sipactors.client.served import ServerTransaction
     from sipactors.message import URI, Address
 
 

@@ -13,7 +13,7 @@ from sipactors.actor import TERMINATED, Machine, Table
 from sipactors.dialog.offers import carries_session
 
 if TYPE_CHECKING:
-    from sipactors.client.transactions import ServerTransaction
+    from sipactors.client.served import ServerTransaction
     from sipactors.dialog.answering import AnsweringUsage
     from sipactors.message import RAck, Request, Response
     from sipactors.timers import Timer

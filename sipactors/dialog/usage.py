@@ -10,7 +10,8 @@ from sipactors.errors import InvalidDialogState, ResourceNotAvailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sipactors.client.transactions import ClientTransaction, ServerTransaction
+    from sipactors.client.served import ServerTransaction
+    from sipactors.client.transactions import ClientTransaction
     from sipactors.dialog.dialog import Dialog
     from sipactors.interfaces import IConnectionObserver, IDialogHost, IFlow, IRequestOwner
     from sipactors.message import Address, MessageElements, Request, Response
