@@ -12,6 +12,8 @@ Table: TypeAlias = Mapping[str, Mapping[str, tuple[str, Action]]]
 
 TERMINATED = "TERMINATED"
 
+_NONE: tuple[tuple[str, Any], ...] = ()
+
 log = Logger()
 
 
@@ -32,12 +34,13 @@ class Machine:
 
     def __init__(self) -> None:
         self.state = self.INITIAL
-        self._waiting: list[tuple[str, Any]] | None = None
+        self._waiting: tuple[tuple[str, Any], ...] | None = None
 
     def feed(self, event: str, argument: Any = None) -> None:
         """Take one event: to the next state first, then the row's action."""
-        if self._waiting is not None:
-            self._waiting.append((event, argument))
+        waiting = self._waiting
+        if waiting is not None:
+            self._waiting = (*waiting, (event, argument))
             return
         row = self.TABLE[self.state].get(event)
         if row is None:
@@ -46,18 +49,19 @@ class Machine:
         self.state, action = row
         if action is None:
             return
-        waiting: list[tuple[str, Any]] = []
-        self._waiting = waiting
+        self._waiting = _NONE
         try:
             action(self, argument)
-            if waiting:
-                self._catch_up(waiting)
+            if self._waiting:
+                self._catch_up()
         finally:
             self._waiting = None
 
-    def _catch_up(self, waiting: list[tuple[str, Any]]) -> None:
-        # The list grows while it is walked: what these actions feed comes after what waited before.
-        for event, argument in waiting:
+    def _catch_up(self) -> None:
+        # What these actions feed comes after what waited before.
+        while self._waiting:
+            (event, argument), *waiting = self._waiting
+            self._waiting = tuple(waiting)
             row = self.TABLE[self.state].get(event)
             if row is None:
                 self.stray(event)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sipactors.client.capabilities import KNOWN_METHODS, Capabilities, Policies
+from sipactors.message.headers import CheckedRows
 
 if TYPE_CHECKING:
     from sipactors.message import Request
@@ -69,15 +71,27 @@ def _inspect_content(request: Request, capabilities: Capabilities) -> Refusal | 
     return 415, [("Accept", ", ".join(accepted))]
 
 
-def options_headers(capabilities: Capabilities) -> list[tuple[str, object]]:
+def options_headers(capabilities: Capabilities) -> CheckedRows:
     """What an answer to OPTIONS says of us (RFC 3261 §11.2)."""
+    return _options_headers(
+        tuple(capabilities.methods),
+        tuple(capabilities.accept),
+        tuple(capabilities.supported),
+        tuple(capabilities.allow_events),
+    )
+
+
+@lru_cache(maxsize=64)
+def _options_headers(
+    methods: tuple[str, ...], accept: tuple[str, ...], supported: tuple[str, ...], events: tuple[str, ...]
+) -> CheckedRows:
     headers: list[tuple[str, object]] = [
-        ("Allow", ", ".join(capabilities.methods)),
-        ("Accept", ", ".join(capabilities.accept)),
+        ("Allow", ", ".join(methods)),
+        ("Accept", ", ".join(accept)),
         ("Accept-Encoding", "identity"),
         ("Accept-Language", "en"),
-        ("Supported", ", ".join(capabilities.supported)),
+        ("Supported", ", ".join(supported)),
     ]
-    if capabilities.allow_events:
-        headers.append(("Allow-Events", ", ".join(capabilities.allow_events)))
-    return headers
+    if events:
+        headers.append(("Allow-Events", ", ".join(events)))
+    return CheckedRows(headers)

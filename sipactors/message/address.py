@@ -152,8 +152,13 @@ class Address:
     @property
     def tag(self) -> str | None:
         """The tag of From and To, or None."""
-        if self._params is None and self._params_text[:5] == ";tag=":
-            return self._params_text[5:]
+        if self._params is None:
+            # One parameter at most, without quotes.
+            text = self._params_text
+            if text[:5] == ";tag=":
+                return text[5:]
+            if not text:
+                return None
         return self.params.get("tag")
 
     @tag.setter

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sipactors.errors import ArgumentError, MalformedMessage
 from sipactors.message.address import Address
 from sipactors.message.cseq import CSeq
-from sipactors.message.headers import TOKEN, HeaderItems, clean, header_items
+from sipactors.message.headers import TOKEN, CheckedRows, HeaderItems, clean, header_items
 from sipactors.message.message import Message, Request, Response
 from sipactors.message.status import reason_phrase
 from sipactors.message.uri import URI
@@ -72,7 +72,9 @@ def response_to(
     response._spelled = None
     response._typed = {}
     response.body = b""
-    if headers:
+    if isinstance(headers, CheckedRows):
+        rows.update(headers.rows)
+    elif headers:
         for name, value in header_items(headers):
             response.add(name, value)
     if body or content_type is not None:

@@ -42,6 +42,24 @@ def header_items(headers: HeaderItems) -> Iterator[tuple[str, object]]:
             yield name, value
 
 
+class CheckedRows:
+    """Rows of known headers, checked once to go into many responses; gives (name, value) pairs."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self, headers: HeaderItems) -> None:
+        """Raises ArgumentError as Headers.set does, and for a header that sipactors does not know."""
+        self.rows: dict[str, str] = {}
+        for name, value in header_items(headers):
+            key = canonical(name)
+            if key not in HEADERS or key in self.rows:
+                raise ArgumentError(f"not a known header, or there twice: {name[:80]!r}")
+            self.rows[key] = clean(value)
+
+    def __iter__(self) -> Iterator[tuple[str, object]]:
+        return iter(self.rows.items())
+
+
 class Headers:
     """The rows of one message by header name.
 
@@ -61,7 +79,7 @@ class Headers:
     def get(self, name: str) -> str | None:
         """The first raw row of a header, or None."""
         text = self._rows.get(name)
-        if text is None:
+        if text is None and name not in HEADERS:
             text = self._rows.get(canonical(name))
         return text if text is None or "\n" not in text else text.partition("\n")[0]
 
@@ -73,7 +91,7 @@ class Headers:
         return [] if text is None else text.split("\n")
 
     def __contains__(self, name: str) -> bool:
-        return name in self._rows or canonical(name) in self._rows
+        return name in self._rows or (name not in HEADERS and canonical(name) in self._rows)
 
     def names(self) -> list[str]:
         """The header names, each once, in the order of their first rows, as they are spelled."""

@@ -28,6 +28,7 @@ _METHODS = frozenset(
 # The spellings of known header names that are usual; any other goes by `canonical`.
 _KNOWN = {spelled: key for spelled, key in KEYS.items() if key in HEADERS}
 _STATUSES = {str(status): status for status in range(100, 700)}
+_HOPS = frozenset(str(number) for number in range(256))
 _LENGTHS = {str(length): length for length in range(2048)}
 
 _new_request = Request.__new__
@@ -237,7 +238,7 @@ def check_request(request: Request) -> None:
     # RFC 3261 §8.1.1.5: the method of CSeq MUST match that of the request.
     if request.cseq.method != request.method:
         raise MalformedMessage(400, "CSeq: names another method than the request line", request)
-    if "Max-Forwards" in request._rows:
+    if request._rows.get("Max-Forwards", "70") not in _HOPS:
         request.typed("Max-Forwards")
     if not is_usual(request._uri_text):
         uri = request.uri

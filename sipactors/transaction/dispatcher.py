@@ -174,6 +174,7 @@ class Dispatcher:
             self.metrics.faults += 1
             log.failure("a {method} request could not be taken", method=method)
             self._fail(server, request, 500)
+        server.delivered()
 
     def _fail(self, server: ServerTransaction, request: Request, status: int) -> None:
         if server.request is not None:

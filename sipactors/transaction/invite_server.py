@@ -64,9 +64,7 @@ class InviteServer(Machine):
         self._wire: bytes | None = None
         self._interval = 0.0
         self._give_up: Timer | None = None
-        # RFC 3261 §17.2.1: 100 "unless it knows that the TU will generate a provisional or final
-        # response within 200 ms".
-        self._retransmit: Timer | None = layer.lanes.trying.start(self, "TIMER_TRYING")
+        self._retransmit: Timer | None = None
 
     @property
     def tag(self) -> str:
@@ -74,6 +72,13 @@ class InviteServer(Machine):
         if self._tag is None:
             self._tag = (self.request and self.request.to_tag) or self.layer.dice.token()
         return self._tag
+
+    def delivered(self) -> None:
+        """The user has the request; unless it answered at once, the time for that runs now."""
+        if self.state == PROCEEDING and self._wire is None:
+            # RFC 3261 §17.2.1: 100 "unless it knows that the TU will generate a provisional or final
+            # response within 200 ms".
+            self._retransmit = self.layer.lanes.trying.start(self, "TIMER_TRYING")
 
     def respond(self, response: Response) -> None:
         """Send a response of the user's; what the state does not allow any more is stray."""

@@ -46,7 +46,7 @@ class NonInviteServer(Machine):
         self.user: IServerTransactionUser | None = None
         self._tag: str | None = None
         self._wire: bytes | None = None
-        self._timer: Timer | None = layer.lanes.first_100.start(self, "TIMER_100")
+        self._timer: Timer | None = None
 
     @property
     def tag(self) -> str:
@@ -54,6 +54,11 @@ class NonInviteServer(Machine):
         if self._tag is None:
             self._tag = (self.request and self.request.to_tag) or self.layer.dice.token()
         return self._tag
+
+    def delivered(self) -> None:
+        """The user has the request; unless it answered at once, the time for that runs now."""
+        if self.state == TRYING:
+            self._timer = self.layer.lanes.first_100.start(self, "TIMER_100")
 
     def respond(self, response: Response) -> None:
         """Send a response of the user's; what the state does not allow any more is stray."""
