@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from zope.interface import implementer
 
 from digest_scene import ALICE, BOB, Scene
 from sipactors.auth import DigestSession
 from sipactors.client import Digest, InviteUsage, Login, MessageElements, ResponseElements
 from sipactors.dialog.dialog import CONFIRMED
+from sipactors.dialog.usage import Usage
 from sipactors.errors import ArgumentError, Forbidden, InvalidTransactionState
+from sipactors.interfaces import IRequestOwner
 
 SECRET = Login("alice", "secret")
 
@@ -170,6 +173,47 @@ def test_d_23_what_follows_a_challenged_invite_is_not_challenged_again(
     assert scene.sent(transaction.method)[-1].cseq.number == 3
     assert scene.names("digest") == ["challenge_received"]
     assert scene.names("bob") == ["admitted"] * 2
+
+
+@implementer(IRequestOwner)
+class Other(Usage):
+    """Another usage of the call's dialog (RFC 5057), as those of events and of transfers are."""
+
+    __slots__ = ()
+
+    METHODS = frozenset(("NOTIFY", "REFER"))
+
+    def response_received(self, transaction: Any) -> None:
+        self.tell("dialog_response_received", transaction, self)
+
+    def transaction_failed(self, error: Any, transaction: Any) -> None:
+        self.tell("usage_failed", error, self, transaction)
+
+    def transaction_ended(self, transaction: Any) -> None: ...
+
+
+@pytest.mark.parametrize("method", ["NOTIFY", "REFER"])
+def test_d_23_notify_and_refer_are_challenged(scene: Scene, method: str) -> None:
+    """RFC 3261 §12.2.1.1: whatever the usage, the dialog gives the CSeq of what is sent anew."""
+    usage, _ = scene.call()
+    scene.protect()
+    digest = scene.digest()
+    other = Other(scene.connection, usage.dialog)
+    Other(scene.bobs_connection, scene.guard.usage.dialog)
+    transaction = other.send(method, None)
+    scene.clock.advance(1)
+    info(usage)
+    scene.clock.advance(1)
+    waiting, between = (event.args[0] for event in scene.recorder.of("challenge_received"))
+    assert waiting is transaction
+    digest.set_credentials(between, "example.com", "alice", "secret")
+    digest.set_credentials(waiting, "example.com", "alice", "secret")
+    scene.clock.advance(1)
+    assert [each[:2] for each in wire(scene)[2:]] == [(method, 2), ("INFO", 3), ("INFO", 4), (method, 5)]
+    assert transaction.response is not None
+    assert transaction.response.status == 200
+    assert scene.recorder.of("admitted")[-1].args == (method, "alice")
+    assert usage.dialog.local_sequence == 5
 
 
 def test_d_23_the_side_that_was_called_answers_challenges_too(scene: Scene) -> None:
