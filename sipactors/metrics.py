@@ -25,6 +25,8 @@ class Metrics:
     "Stream connections made, in either direction."
     connections_refused: int = 0
     "Stream connections that a limit did not allow."
+    handshakes_failed: int = 0
+    "TLS or WebSocket connections that one of both ends refused, or that never came about."
     idle_closed: int = 0
     "Stream connections closed because they carried nothing for long."
     slow_senders_closed: int = 0

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from sipactors.errors import TransportFailure
 from sipactors.transport.flow import Address, Listener, Site, set_option
+from sipactors.transport.named import SUFFIX
 from sipactors.transport.sockets import StreamPort
 from sipactors.transport.stream import StreamFlow, StreamProtocol
 
@@ -63,7 +64,11 @@ class Connections:
             self._site.metrics.connections_refused += 1
             raise TransportFailure(f"{len(self._flows)} connections are open, there may be no more")
         target = (listener.transport, *peer, name)
-        flow = self._opened[target] = StreamFlow(listener, peer, self._ended, name)
+        flow = self._opened[target] = listener.flow_class(listener, peer, self._ended, name)
+        if name is not None:
+            # Whoever asks for the very address, as the Contact of a dialog does, gets a connection there
+            # whose certificate proved a name (RFC 3261 §18: connections are indexed by address).
+            self._opened.setdefault((*target[:3], peer[0]), flow)
         self._add(flow)
         flow.abandon = listener.connect(flow)
         return flow
@@ -75,7 +80,7 @@ class Connections:
         if self.is_full() or count >= site.limits.max_connections_per_source:
             site.metrics.connections_refused += 1
             return None
-        flow = StreamFlow(listener, peer, self._ended, accepted=True)
+        flow = listener.flow_class(listener, peer, self._ended, accepted=True)
         self._per_source[peer[0]] = count + 1
         source = (listener.transport, *peer)
         self._accepted[source] = flow
@@ -122,9 +127,10 @@ class Connections:
             if count:
                 self._per_source[flow.peer[0]] = count
         else:
-            target = (*source, flow.name)
-            if self._opened.get(target) is flow:
-                del self._opened[target]
+            for name in (flow.name, flow.peer[0]):
+                target = (*source, name)
+                if self._opened.get(target) is flow:
+                    del self._opened[target]
         for each in self._listeners:
             each.resume()
         self._tell_when_empty()
@@ -161,16 +167,22 @@ class StreamListener(Listener):
     """A listening TCP port, and where connections of ours to its address family come from."""
 
     transport = "TCP"
+    flow_class: type[StreamFlow] = StreamFlow
 
     def __init__(self, site: Site, description: Description, connections: Connections) -> None:
         super().__init__(site, description)
         self._connections = connections
         self._port: Any = None
         self._paused = False
+        self.listens = description.options.get("listen") != "no"
+        "False when connections are only opened, never accepted."
 
     def start(self) -> None:
         """Bind the port and listen. Raises TransportFailure when the system refuses."""
         reactor, description = self.site.reactor, self.description
+        if not self.listens:
+            self._be_named()
+            return
         backlog = int(description.options.get("backlog", "50"))
         factory = self.server_factory(_Accepting(self._connections, self))
         try:
@@ -189,6 +201,16 @@ class StreamListener(Listener):
         self._connections.listens(self)
         for option in self.site.socket_options:
             self.set_socket_option(option)
+
+    def _be_named(self) -> None:
+        """Take a name by which nobody can connect to us."""
+        if self._advertised is not None:
+            self._settle_name()
+            return
+        # RFC 7118 §5: a client that has no address of its own puts a random name under .invalid into the
+        # sent-by of Via and into Contact.
+        self._name = self.site.dice.token() + SUFFIX
+        self.site.names.add(self._name)
 
     def stop(self) -> defer.Deferred[None]:
         """Listen no more; the connections that were accepted stay."""

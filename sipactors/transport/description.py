@@ -14,8 +14,22 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\.?")
 COMMON = ("interface", "advertised")
 "Options that every kind of listener has; the first may also stand without its name, after the port."
 
-KINDS: dict[str, tuple[str, ...]] = {"udp": (), "tcp": ("backlog",)}
+_STREAM = ("backlog", "listen")
+_TLS = ("certFile", "keyFile", "caFile", "certDir", "verify")
+_WEBSOCKET = ("path", "ping")
+
+KINDS: dict[str, tuple[str, ...]] = {
+    "udp": (),
+    "tcp": _STREAM,
+    "tls": (*_STREAM, *_TLS),
+    "ws": (*_STREAM, *_WEBSOCKET),
+    "wss": (*_STREAM, *_TLS, *_WEBSOCKET),
+}
 "Each kind of listener with the options that it has beyond the common ones."
+
+
+CHOICES = {"listen": ("yes", "no"), "verify": ("no", "optional", "required")}
+"Options that have only these values; the first is that of an option which is missing."
 
 
 @dataclass(slots=True)
@@ -23,7 +37,7 @@ class Description:
     """One listener to be: its kind, the port, the interface, and how others are told to reach it."""
 
     kind: str
-    "'udp' or 'tcp'."
+    "'udp', 'tcp', 'tls', 'ws' or 'wss'."
     port: int
     "0 lets the system choose."
     interface: str = "0.0.0.0"
@@ -69,6 +83,13 @@ def parse_description(text: str, kinds: Mapping[str, tuple[str, ...]] = KINDS) -
     backlog = options.get("backlog", "1")
     if not (backlog.isascii() and backlog.isdigit() and 0 < len(backlog) < 6):
         raise ArgumentError(f"{text!r}: {backlog!r} is no number of connections")
+    for name, values in CHOICES.items():
+        if options.get(name, values[0]) not in values:
+            raise ArgumentError(f"{text!r}: {name} is one of {', '.join(values)}, not {options[name]!r}")
+    if not re.fullmatch(r"[0-9]{1,5}", options.get("ping", "0")):
+        raise ArgumentError(f"{text!r}: {options['ping']!r} is no number of seconds")
+    if not re.fullmatch(r"/[!-~]*", options.get("path", "/")):
+        raise ArgumentError(f"{text!r}: a path begins with / and has no spaces, not {options['path']!r}")
     return Description(kind, port, interface, reached, options)
 
 

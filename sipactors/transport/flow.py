@@ -12,7 +12,9 @@ from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.logger import Logger
 
 from sipactors.actor import tell
+from sipactors.dice import Dice
 from sipactors.message.grammar import bracketed
+from sipactors.transport.named import Named
 
 if TYPE_CHECKING:
     from sipactors.errors import SIPError
@@ -28,6 +30,8 @@ Address = tuple[str, int]
 
 MAX_ROUTES = 4096
 "Peers for which the address of ours is remembered; then all are asked for anew."
+FAILURES_LOGGED = 60.0
+"Seconds in which only one failed handshake is logged; all are counted."
 ROUTE_SECONDS = 30.0
 "How long the kernel's choice of an address of ours towards one peer is believed."
 
@@ -110,6 +114,25 @@ class Site:
     "Every sent-by of ours, in lower case: responses must name one (RFC 3261 §18.1.2)."
     socket_options: list[tuple[int, int, Any]] = field(default_factory=list)
     "What set_socket_option was asked for, for the sockets yet to come."
+
+    named: Named = field(default_factory=Named)
+    "Peers that are reached only by the connections that they opened."
+    dice: Dice = field(default_factory=Dice)
+    failures_logged: float = float("-inf")
+    "When a failed handshake was last logged, by the reactor's clock."
+
+    def handshake_failed(self, flow: IFlow, why: str) -> None:
+        """A connection by TLS or WebSocket did not come about, or was refused at once, for this reason."""
+        self.metrics.handshakes_failed += 1
+        if self.trace is not None:
+            self.trace.note(flow, why)
+        now = self.reactor.seconds()
+        if now - self.failures_logged >= FAILURES_LOGGED:
+            self.failures_logged = now
+            host, port = flow.peer
+            log.info(
+                "{kind} with {host} port {port}: {why}", kind=flow.transport, host=host, port=port, why=why
+            )
 
     def fault(self, flow: IFlow) -> None:
         """What the exception at hand says is a bug of the stack's: nobody else's messages suffer from it."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet import defer
 from zope.interface import implementer
 
+from sipactors.dice import Dice
 from sipactors.errors import ArgumentError, MalformedMessage, TransportFailure
 from sipactors.interfaces import ITransportLayer
 from sipactors.metrics import Metrics
@@ -16,7 +17,9 @@ from sipactors.timers import Timers
 from sipactors.transport.connections import Connections, StreamListener
 from sipactors.transport.description import parse_description
 from sipactors.transport.flow import Routes, Site, family_of, kernel_address
+from sipactors.transport.kinds import stream_listener
 from sipactors.transport.marking import came_from_sent_by, response_address
+from sipactors.transport.named import is_nameless
 from sipactors.transport.udp import UDPFlow, UDPListener
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ class TransportLayer:
         trace: ITrace | None = None,
         metrics: Metrics | None = None,
         timers: Timers | None = None,
+        dice: Dice | None = None,
         local_address: Callable[[str], str | None] | None = None,
     ) -> None:
         probe = local_address or getattr(reactor, "local_address", None) or kernel_address
@@ -52,6 +56,7 @@ class TransportLayer:
             timers if timers is not None else Timers(reactor),
             Routes(reactor.seconds, probe),
             trace,
+            dice=dice or Dice(),
         )
         self.connections = Connections(self.site)
         self.listeners: list[UDPListener | StreamListener] = []
@@ -63,14 +68,15 @@ class TransportLayer:
         r"""Bind one port: `udp:5060:interface=127.0.0.1`, `tcp:0:interface=\:\:1:advertised=192.0.2.7`.
 
         Returns the listener, whose `port` is the bound one. Raises ArgumentError for a description that
-        does not read, TransportFailure when the system does not give the port.
+        does not read or names files that cannot be used, NotSupported for TLS or WebSocket without their
+        extras, TransportFailure when the system does not give the port.
         """
         parsed = parse_description(description)
         listener: UDPListener | StreamListener
         if parsed.kind == "udp":
             listener = UDPListener(self.site, parsed)
         else:
-            listener = StreamListener(self.site, parsed, self.connections)
+            listener = stream_listener(self.site, parsed, self.connections)
         listener.start()
         self.listeners.append(listener)
         return listener
@@ -130,6 +136,10 @@ class TransportLayer:
             listener, (host, port), name
         )
 
+    def flow_named(self, host: str) -> IFlow | None:
+        """See ITransportLayer."""
+        return self.site.named.find(host) if is_nameless(host) else None
+
     def _listener(self, transport: str, host: str) -> UDPListener | StreamListener | None:
         """The listener to send from: of this family, if possible bound to the address the kernel takes."""
         family = family_of(host)
@@ -166,6 +176,9 @@ class TransportLayer:
             if isinstance(flow, UDPFlow) and (":" in address[0]) == (":" in flow.peer[0]):
                 # From the same port, as RFC 3581 §4 has it: firewalls want that without rport too.
                 return flow.beside(address)
-            return self.flow_to(flow.transport, *address)
+            if is_nameless(via.host):
+                return self.flow_named(via.host) or flow
+            # By TLS the name that Via gives has to be proved, whatever the address.
+            return self.flow_to(flow.transport, *address, name=via.host)
         except (MalformedMessage, TransportFailure):
             return flow

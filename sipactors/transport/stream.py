@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from twisted.internet.interfaces import IPushProducer, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -17,6 +18,7 @@ from sipactors.message import PING, PONG, Framer, Request
 from sipactors.transport import keepalive
 from sipactors.transport.flow import Address, Listener, Watchers, set_option
 from sipactors.transport.marking import mark, mark_what_came, names_us
+from sipactors.transport.named import SUFFIX
 
 if TYPE_CHECKING:
     from sipactors.interfaces import IFlowWatcher
@@ -76,6 +78,7 @@ class StreamFlow(Machine):
         self._unsent = 0
         self._paused = False
         self._late: Timer | None = None
+        self.peer_identities: tuple[str, ...] = ()
 
     # What IFlow tells.
 
@@ -101,6 +104,11 @@ class StreamFlow(Machine):
     def local_uri_host(self) -> str:
         """See IFlow."""
         return self.listener.name_towards(self.peer[0])
+
+    @property
+    def writable(self) -> bool:
+        """True when what is sent goes out at once: connected, and the peer reads."""
+        return self.state is OPEN and not self._paused
 
     @property
     def watched(self) -> bool:
@@ -145,7 +153,7 @@ class StreamFlow(Machine):
 
     def _write(self, data: bytes) -> None:
         """Write what is no message, and is not worth waiting with."""
-        if self.state is OPEN and not self._paused:
+        if self.writable:
             self.used = True
             self.wire.write(data)
 
@@ -210,6 +218,10 @@ class StreamFlow(Machine):
             self._malformed(problem)
             return
         site.metrics.messages_received += 1
+        if self.accepted:
+            contact = message.get("Contact")
+            if contact is not None and SUFFIX in contact:
+                site.named.learn(message, self)
         try:
             site.receiver.message_received(message, self)
         except Exception:
@@ -263,6 +275,9 @@ class StreamFlow(Machine):
     def _connected(self, wire: Any) -> None:
         self.wire = wire
         self.abandon = None
+        if not self.accepted:
+            # The handshakes are done in time.
+            self._stop_late()
         site = self.listener.site
         site.metrics.connections_opened += 1
         if ITCPTransport.providedBy(wire):
@@ -273,7 +288,15 @@ class StreamFlow(Machine):
         wire.registerProducer(self, True)
         queued, self._queued, self._unsent = self._queued, [], 0
         if queued:
-            wire.write(b"".join(queued))
+            # Not joined: to some transports each write is one message.
+            wire.writeSequence(queued)
+
+    def _refused(self, refused: tuple[Any, str]) -> None:
+        """The handshake failed: what was said about it may still be read by the peer."""
+        self.wire, why = refused
+        self.abandon = None
+        self._queued = []
+        self._close(why)
 
     def _close(self, why: str) -> None:
         self.error = TransportFailure(f"{self.transport} to {self.peer[0]} port {self.peer[1]}: {why}")
@@ -301,6 +324,8 @@ class StreamFlow(Machine):
             text = why.getErrorMessage() if isinstance(why, Failure) else str(why)
             self.error = TransportFailure(f"{self.transport} to {self.peer[0]} port {self.peer[1]}: {text}")
         self._queued = []
+        if self.accepted:
+            self.listener.site.named.forget(self)
         self._ended(self)
         self._tell_soon()
 
@@ -315,11 +340,16 @@ class StreamFlow(Machine):
 
     def set_socket_option(self, option: tuple[int, int, Any]) -> OSError | None:
         """Set an option of the socket; the system's refusal, if it refuses."""
-        return set_option(self.wire, option)
+        wire = self.wire
+        while isinstance(wire, ProtocolWrapper):
+            # TLS and WebSocket have no socket of their own.
+            wire = wire.transport
+        return set_option(wire, option)
 
     TABLE: ClassVar[Table] = {
         CONNECTING: {
             "connected": (OPEN, _connected),
+            "refused": (CLOSING, _refused),
             "lost": (TERMINATED, _lost),
             "closed": (TERMINATED, _abort),
             "overflowed": (TERMINATED, _abort),
@@ -344,19 +374,19 @@ class StreamProtocol(Protocol):
     """What Twisted calls for one connection."""
 
     def __init__(self, flow: StreamFlow) -> None:
-        self._flow = flow
+        self.flow = flow
 
     def connectionMade(self) -> None:
         """See IProtocol."""
-        self._flow.feed("connected", self.transport)
-        if self._flow.state is TERMINATED:
+        self.flow.feed("connected", self.transport)
+        if self.flow.state is TERMINATED:
             # It was given up in the moment in which it came about.
             cast(Any, self.transport).abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
         """See IProtocol."""
-        self._flow.data_received(data)
+        self.flow.data_received(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See IProtocol."""
-        self._flow.feed("lost", reason)
+        self.flow.feed("lost", reason)

@@ -41,6 +41,7 @@ class UDPFlow:
     transport = "UDP"
     reliable = False
     secure = False
+    peer_identities: tuple[str, ...] = ()
 
     def __init__(self, listener: UDPListener, peer: Address) -> None:
         self._listener = listener
