@@ -13,7 +13,7 @@ _new = object.__new__
 
 
 class MediaType:
-    """A media type, or in Accept a range such as "text/*": `MediaType("application", "sdp")`.
+    """A media type, or in Accept a range such as `text/*`: `MediaType("application", "sdp")`.
 
     Compared without case but for quoted parameters (RFC 3261 §7.3.1).
     """
