@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sipactors.dialog.invite import InviteUsage
     from sipactors.dialog.inviting import Inviting
     from sipactors.interfaces import IConnectionObserver, IDialogHost, IFlow
-    from sipactors.message import Address, Message, Response
+    from sipactors.message import Address, Message, Request, Response
 
 
 class AnsweringUsage(Usage):
@@ -94,6 +94,10 @@ class AnsweringUsage(Usage):
 
     # ------------------------------------------------------------------ requests of the peer's
 
+    def concerns(self, request: Request) -> bool:
+        """See Usage. While the last usage ends, it takes all requests, to refuse them."""
+        return request.method in self.METHODS or (self._ending and len(self.dialog.usages) == 1)
+
     def request_received(self, transaction: ServerTransaction) -> None:
         """Take a request of the peer's within the call."""
         method = transaction.request.method
@@ -104,7 +108,7 @@ class AnsweringUsage(Usage):
         if method == "BYE":
             self._bye_received(transaction)
         elif self._ending:
-            # RFC 5407 §3.2.2: a request that crossed our BYE finds no call any more.
+            # RFC 5407 §3.2.2, §3.3.3: a request that crossed our BYE finds no call any more.
             transaction.answer(481)
         elif method == "INVITE":
             self._invite_received(transaction)

@@ -1,4 +1,4 @@
-"""Scenes for the tests of calls: two phones on one network, and a peer that says exactly what a test tells it."""
+"""Scenes for the tests of calls: two phones on one network, and a peer that says what a test tells it."""
 
 from __future__ import annotations
 

@@ -80,7 +80,8 @@ def test_d14_the_second_2xx_is_acknowledged_and_can_be_ended_by_bye() -> None:
 
 
 def test_early_dialogs_that_no_2xx_confirms_end_when_the_invite_is_complete() -> None:
-    """RFC 3261 §13.2.2.4: after 64*T1 "all the early dialogs that have not transitioned to established dialogs
+    """RFC 3261 §13.2.2.4: after 64*T1 "all the early dialogs that have not transitioned to established
+    dialogs
     are terminated. Once the INVITE transaction is considered completed …, no more new 2xx"."""
     clock, alice, peer, usage, invite = called()
     for tag in ("one", "two"):
@@ -159,7 +160,8 @@ def test_early_media_of_each_branch_is_at_hand() -> None:
 
 
 def test_a_fork_knows_the_offer_of_the_invite() -> None:
-    """RFC 3264 §4: the offer in the INVITE is one to each branch, so none may be made there before its answer."""
+    """RFC 3264 §4: the offer in the INVITE is one to each branch, so none may be made there before its
+    answer."""
     clock, alice, peer, _, invite = called()
     for tag in ("one", "two"):
         peer.answer(invite, 180, tag)

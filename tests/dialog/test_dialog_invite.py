@@ -139,7 +139,8 @@ def test_every_repeated_2xx_gets_its_ack_again() -> None:
 
 @pytest.mark.accepts("G7")
 def test_the_application_acknowledges_itself_with_a_late_answer() -> None:
-    """D-18; RFC 3261 §13.2.2.4: "If the 2xx contains an offer …, the ACK MUST carry an answer in its body"."""
+    """D-18; RFC 3261 §13.2.2.4: "If the 2xx contains an offer …, the ACK MUST carry an answer in its
+    body"."""
     scene = Scene()
     usage = scene.alice.call(scene.bob, body=b"")
     scene.wait()
@@ -492,7 +493,8 @@ def test_a_refused_reinvite(status: int, state: str, byes: int) -> None:
 
 
 def test_a_reinvite_without_answer_ends_the_call() -> None:
-    """RFC 3261 §14.1: "or no response at all is received for the re-INVITE (that is, a timeout is returned …),
+    """RFC 3261 §14.1: "or no response at all is received for the re-INVITE (that is, a timeout is returned
+    …),
     the UAC will terminate the dialog"."""
     scene = Scene()
     alice, _ = scene.established()
@@ -571,7 +573,8 @@ def test_redirects_without_end_are_ended() -> None:
 
 
 def test_endless_forks_and_provisionals_are_bounded() -> None:
-    """A stranger may not make this process keep more than a limit with a name: max_forks, max_provisionals."""
+    """A stranger may not make this process keep more than a limit with a name: max_forks,
+    max_provisionals."""
     clock, network, _, peer = scripted()
     limits = Limits(max_forks=3, max_provisionals=10)
     carol = Phone(network, "carol", "10.0.0.3", transports=("udp",), limits=limits)

@@ -57,7 +57,8 @@ def test_3_1_2_cancel_after_the_200_ends_in_ack_and_bye() -> None:
 
 
 def test_3_1_3_bye_of_an_early_dialog_that_meets_the_200() -> None:
-    """RFC 5407 §3.1.3: the callee answers the BYE 200 and ends; the caller acknowledges the 200 to its INVITE."""
+    """RFC 5407 §3.1.3: the callee answers the BYE 200 and ends; the caller acknowledges the 200 to its
+    INVITE."""
     scene = Scene()
     usage = scene.alice.call(scene.bob)
     scene.wait()
@@ -102,7 +103,8 @@ def test_3_1_4_reinvite_before_the_ack_with_the_exchange_complete_is_taken() -> 
 
 
 def test_3_1_5_reinvite_before_the_ack_with_the_answer_owed_is_491() -> None:
-    """RFC 5407 §3.1.5: the offer was in the 200, the answer is in the ACK: "Bob sends a 491 to the re-INVITE",
+    """RFC 5407 §3.1.5: the offer was in the 200, the answer is in the ACK: "Bob sends a 491 to the
+    re-INVITE",
     and Alice tries again after her time."""
     scene = Scene()
     alice = scene.alice.call(scene.bob, body=b"")
@@ -124,7 +126,8 @@ def test_3_1_5_reinvite_before_the_ack_with_the_answer_owed_is_491() -> None:
 
 
 def test_3_1_6_bye_before_the_ack() -> None:
-    """RFC 5407 §3.1.6: a BYE in the Moratorium state is answered 200, and the 200 to INVITE is not repeated."""
+    """RFC 5407 §3.1.6: a BYE in the Moratorium state is answered 200, and the 200 to INVITE is not
+    repeated."""
     scene = Scene(on_call="accept")
     scene.network.drop("ACK", 1)
     usage = scene.alice.call(scene.bob)
@@ -378,7 +381,8 @@ def test_3_3_2_update_crossing_reinvite() -> None:
 
 
 def test_updates_that_overlap_by_rfc_3311() -> None:
-    """RFC 3311 §5.2: before the final response to a previous UPDATE: 500 with Retry-After; with an offer while
+    """RFC 3311 §5.2: before the final response to a previous UPDATE: 500 with Retry-After; with an offer
+    while
     our offer waits: 491; while theirs waits for our answer: 500."""
     clock, _, alice, peer = scripted()
     usage = alice.call(peer.uri)
@@ -412,14 +416,18 @@ def test_updates_that_overlap_by_rfc_3311() -> None:
 def test_3_3_3_a_refer_in_the_mortal_state_is_481() -> None:
     """RFC 5407 §3.3.3: a REFER that meets our BYE finds no dialog that it could be in."""
     clock, _, alice, peer = scripted()
+    alice.client.capabilities.methods += ("REFER",)
     usage = alice.call(peer.uri)
     clock.advance(0.01)
     (invite,) = peer.requests("INVITE")
     peer.answer(invite, 200, body=ANSWER)
     clock.advance(0.01)
     usage.bye()
+    peer.ask("REFER", invite, Refer_To="<sip:carol@10.0.0.3>")
     clock.advance(0.01)
     peer.answer(peer.requests("BYE")[0], 200)
-    peer.ask("INFO", invite)
     clock.advance(0.01)
-    assert peer.responses("INFO") == [481]
+    peer.ask("REFER", invite, Refer_To="<sip:carol@10.0.0.3>")
+    clock.advance(0.01)
+    assert peer.responses("REFER") == [481, 481]
+    assert "dialog_request_received" not in alice.heard()

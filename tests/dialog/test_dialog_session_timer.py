@@ -31,7 +31,7 @@ def test_the_callers_wish_is_granted_and_the_caller_refreshes_by_update() -> Non
     scene.bob.invitations[-1].respond(reply(200, ANSWER))
     scene.wait()
     (invite,) = scene.messages("INVITE")
-    (ok,) = [r for r in scene.messages("SIP/2.0 200")]
+    (ok,) = scene.messages("SIP/2.0 200")
     assert invite.supported == ["timer"]
     assert expires(invite) == "1800"
     assert (expires(ok), ok.require) == ("1800;refresher=uac", ["timer"])
@@ -130,7 +130,7 @@ def test_the_side_that_watches_ends_a_session_nobody_refreshed() -> None:
     scene.wait(1767)
     assert not [p for p in scene.network.capture if p.source[0] == "10.0.0.2"]
     scene.wait(1.1)
-    bye = [m for m in scene.messages("BYE") if m.from_tag == bob.dialog.local_tag][0]
+    bye = next(m for m in scene.messages("BYE") if m.from_tag == bob.dialog.local_tag)
     assert bye.get("Reason") == 'SIP;cause=408;text="Session expired"'
     ((error, usage, transaction),) = scene.heard("bob", "usage_failed")
     assert isinstance(error, TransactionTimeout)
