@@ -34,7 +34,8 @@ FLOORS: list[dict[str, str]] = [
     {"transaction": "keys lanes invite_client client invite_server server dispatcher attempt"},
     {
         "dialog": """dialog table usage offers glare redirects acceptance reliable session_timer answering prack
-            calling inviting making invite"""
+            calling inviting making invite replaces subscription subscribed awaited subscribe
+            referral refer notify"""
     },
     {
         "client": """capabilities inspection security logins challenges digest protection served transactions

@@ -13,7 +13,16 @@ from sipactors.client.registration import RegistrationBinding
 from sipactors.client.served import ServerTransaction
 from sipactors.client.stack import Stack
 from sipactors.client.transactions import ClientTransaction
-from sipactors.dialog import Dialog, InviteUsage
+from sipactors.dialog import (
+    Dialog,
+    InviteUsage,
+    NotifyUsage,
+    Referral,
+    ReferUsage,
+    SubscribeUsage,
+    read_referral,
+    replacing,
+)
 from sipactors.message import MessageElements, RequestElements, ResponseElements
 from sipactors.settings import Limits, Timing
 
@@ -29,8 +38,11 @@ __all__ = [
     "Limits",
     "Login",
     "MessageElements",
+    "NotifyUsage",
     "Policies",
     "ProtectionDomain",
+    "ReferUsage",
+    "Referral",
     "Refresh",
     "RegistrationBinding",
     "RequestElements",
@@ -39,5 +51,8 @@ __all__ = [
     "SIPObserver",
     "ServerTransaction",
     "Stack",
+    "SubscribeUsage",
     "Timing",
+    "read_referral",
+    "replacing",
 ]

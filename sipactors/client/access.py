@@ -10,10 +10,11 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from sipactors.actor import tell
-from sipactors.client.inspection import inspect, options_headers
+from sipactors.client.inspection import inspect, inspect_subscription, options_headers
 from sipactors.client.served import ServerTransaction
-from sipactors.dialog import DialogTable
+from sipactors.dialog import Dialog, DialogTable
 from sipactors.dialog.dialog import contact_of, routes_of
+from sipactors.dialog.replaces import find_replaced
 from sipactors.interfaces import IRequestReceiver
 from sipactors.locating import Locator
 from sipactors.transaction import Dispatcher
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 log = Logger()
 
 NEEDS_ONE_CONTACT = frozenset(("INVITE", "SUBSCRIBE", "REFER"))
+
+SUBSCRIBES = frozenset(("SUBSCRIBE", "REFER"))
 
 ONLY_IN_DIALOGS = frozenset(("BYE", "PRACK", "UPDATE"))
 
@@ -139,6 +142,10 @@ class Access:
             connection: Connection = dialog.host  # type: ignore[assignment]
             handle.connection = connection
             refusal = inspect(request, connection.client.capabilities, connection.client.policies)
+            if refusal is None and request.method in SUBSCRIBES and not dialog.concerned(request):
+                refusal = inspect_subscription(
+                    request, connection.client.capabilities, connection.client.policies
+                )
             if refusal is not None:
                 handle.answer(*refusal)
             else:
@@ -161,7 +168,13 @@ class Access:
             handle.answer(*found)
             return
         client: SIPClient = found
+        if method == "NOTIFY" and not client.policies.accept_unsolicited:
+            # RFC 6665 §4.1.3: a NOTIFY that matches no subscription is answered with a 481.
+            handle.answer(481)
+            return
         refusal = inspect(handle.request, client.capabilities, client.policies)
+        if refusal is None and method in SUBSCRIBES:
+            refusal = inspect_subscription(handle.request, client.capabilities, client.policies)
         if refusal is not None:
             handle.answer(*refusal)
             return
@@ -171,8 +184,27 @@ class Access:
             routes_of(handle.request)
         if method == "OPTIONS" and client.policies.answer_options:
             self._answer_options(handle, client)
+        elif "Replaces" in handle.request:
+            self._deliver_replacing(handle, client)
         else:
             self._deliver(handle, client)
+
+    def _deliver_replacing(self, handle: ServerTransaction, client: SIPClient) -> None:
+        if handle.method != "INVITE":
+            # RFC 3891 §3: Replaces in a request other than INVITE MUST be rejected with a 400.
+            handle.answer(400)
+            return
+        found = find_replaced(handle.request, self.dialogs)
+        if "replaces" not in client.capabilities.supported:
+            # RFC 3261 §8.2.2: an extension header that is not understood is ignored.
+            self._deliver(handle, client)
+        elif isinstance(found, Dialog):
+            # Whose dialog is replaced, his is the call that replaces it.
+            handle.replaces = found
+            connection: Connection = found.host  # type: ignore[assignment]
+            connection.request_received(handle)
+        else:
+            handle.answer(found or 481)
 
     def _deliver(self, handle: ServerTransaction, client: SIPClient) -> None:
         connection = client.connection(self.name)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "MESSAGE", "INFO", "UPDATE", "PRACK")
-"Methods that an application takes unless it says otherwise."
+METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "MESSAGE", "INFO", "UPDATE", "PRACK", "NOTIFY")
+"""Methods that an application takes unless it says otherwise; a NOTIFY comes only to who subscribed."""
 
 KNOWN_METHODS = frozenset(
     [
@@ -76,6 +76,12 @@ class Policies:
     "415 with Accept for a body that is not understood."
     min_session_expires: int = 90
     "Session intervals below so many seconds are refused with 422, by a client that supports `timer`."
+    check_event: bool = True
+    "489 with Allow-Events for a SUBSCRIBE to an event package that is not among `allow_events`."
+    min_subscription: int = 0
+    "SUBSCRIBEs for fewer seconds than so many, up to 3600, are refused with 423; 0 takes any."
+    accept_unsolicited: bool = False
+    "A NOTIFY outside of dialogs is the application's instead of a 481; some voice mail systems send such."
     contact_from_received: bool = False
     "A registration's Contact names the address that the registrar saw us at (RFC 3581): for NATs."
     user_agent: str | None = None

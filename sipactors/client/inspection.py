@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sipactors.client.capabilities import KNOWN_METHODS, Capabilities, Policies
+from sipactors.events import package_of
 from sipactors.message.headers import CheckedRows
 
 if TYPE_CHECKING:
@@ -49,6 +50,25 @@ def inspect(request: Request, capabilities: Capabilities, policies: Policies) ->
     return None
 
 
+def inspect_subscription(request: Request, capabilities: Capabilities, policies: Policies) -> Refusal | None:
+    """What to refuse a SUBSCRIBE or a REFER with that begins something, or None. Raises MalformedMessage."""
+    expires = request.expires
+    if request.method == "REFER":
+        # RFC 3515 §2.4.2: a REFER with no Refer-To, or with more than one, MUST be answered with a 400.
+        return None if request.typed("Refer-To") is not None else (400, [])
+    event = request.typed("Event")
+    if policies.check_event and (event is None or event.package not in capabilities.allow_events):
+        # RFC 6665 §4.2.1.1: an event package that is not understood is answered with a 489, which
+        # says in Allow-Events what is (§8.3.2).
+        allowed = ", ".join(capabilities.allow_events)
+        return 489, [("Allow-Events", allowed)] if allowed else []
+    # RFC 6665 §4.2.1.1: a 423 MUST NOT be sent for a duration of an hour or more; 0 is never too brief.
+    least = min(policies.min_subscription, 3600)
+    if expires and expires < least:
+        return 423, [("Min-Expires", str(least))]
+    return None
+
+
 def _inspect_content(request: Request, capabilities: Capabilities) -> Refusal | None:
     disposition = request.typed("Content-Disposition")
     if disposition is not None and (disposition.params.get("handling") or "").lower() == "optional":
@@ -62,6 +82,10 @@ def _inspect_content(request: Request, capabilities: Capabilities) -> Refusal | 
         return None
     name = f"{content_type.type}/{content_type.subtype}".lower()
     accepted = capabilities.accept
+    if request.method == "NOTIFY" and request.typed("Event") is not None:
+        # Who subscribes to an event package takes its bodies.
+        bodies = package_of(request.typed("Event").package).accept
+        accepted = (*accepted, *(body.partition(";")[0] for body in bodies))
     if name in accepted or name.startswith("multipart/") or "*/*" in accepted:
         return None
     if f"{content_type.type.lower()}/*" in accepted:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from zope.interface import implementer
 
 from sipactors.actor import TERMINATED, tell
+from sipactors.dialog.replaces import end_replaced
 from sipactors.errors import (
     ArgumentError,
     InvalidTransactionState,
@@ -34,7 +35,10 @@ MAKES_DIALOG = frozenset(("INVITE", "SUBSCRIBE", "REFER"))
 class ServerTransaction:
     """A request of a peer's that waits for the application's answer."""
 
-    __slots__ = ("_machine", "access", "cancel", "connection", "flow", "held", "proof", "request", "usage")
+    __slots__ = (
+        *("_machine", "access", "cancel", "connection", "flow"),
+        *("held", "proof", "replaces", "request", "usage"),
+    )
 
     def __init__(self, access: Access, machine: Machine | None, request: Request, flow: IFlow) -> None:
         self.access = access
@@ -50,6 +54,9 @@ class ServerTransaction:
         "What the 2xx tells its sender of our knowing the password, once a ProtectionDomain has admitted it."
         self.cancel: Request | None = None
         "The CANCEL that ended it, if any; its Reason says why (RFC 3326)."
+        self.replaces: Dialog | None = None
+        """The dialog that this INVITE replaces (RFC 3891): its call ends with our 2xx to the INVITE, unless
+        the application sets this to None."""
         self.held = False
         "True while a 2xx of the application's waits for a PRACK (RFC 3262 §3)."
         if machine is not None:
@@ -134,6 +141,9 @@ class ServerTransaction:
         machine.respond(response)
         if usage is not None:
             usage.response_sent(response, self)
+        if self.replaces is not None and 200 <= response.status < 300:
+            replaced, self.replaces = self.replaces, None
+            end_replaced(replaced)
 
     def repeat(self) -> None:
         """Send a 2xx to INVITE once more, while no ACK has come."""

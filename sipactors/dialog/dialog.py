@@ -52,6 +52,7 @@ class Dialog(Machine):
         "local",
         "local_sequence",
         "local_tag",
+        "referred",
         "remote",
         "remote_sequence",
         "remote_tag",
@@ -84,6 +85,8 @@ class Dialog(Machine):
         self.initiator = True
         "We made the Call-ID: it decides who waits longer after a 491 (RFC 3261 §14.1)."
         self.usages: list[Usage] = []
+        self.referred = False
+        "The peer has sent a REFER in this dialog: NOTIFYs for a further one need an id (RFC 3515 §2.4.6)."
         self._key: str | None = None
         self._asked = remote
         self._first: tuple[URI | None, tuple[str, ...]] | None = None
@@ -136,6 +139,15 @@ class Dialog(Machine):
             self._routes = routes_of(response)[::-1]
         self.refresh_target(response)
         self.feed("1xx" if response.status < 200 else "2xx")
+
+    def accept_notify(self, request: Request) -> None:
+        """Let the peer's NOTIFY make this dialog, when it came before any 2xx (RFC 6665 §4.4.1)."""
+        self.remote_target = contact_of(request)
+        self.remote_tag = request.from_tag
+        self.remote = request.get("From") or self.remote
+        # RFC 6665 §4.4.1: the subscriber computes the route set as a UAS does, from the NOTIFY.
+        self._routes = tuple(map(str, request.record_routes))
+        self.feed("2xx")
 
     def refresh_target(self, message: Request | Response) -> None:
         """Send later requests to the Contact of a target refresh, if it has one that can be used."""
@@ -265,10 +277,21 @@ class Dialog(Machine):
                 return
         self._request_for_nobody(transaction)
 
+    def concerned(self, request: Request) -> bool:
+        """Whether a request within the dialog is for one of its usages."""
+        return any(usage.concerns(request) for usage in self.usages)
+
     def _request_for_nobody(self, transaction: ServerTransaction) -> None:
         # RFC 5057 §5: a request that belongs to no usage of this dialog is 481; one that belongs to
         # none by its nature (MESSAGE, OPTIONS, INFO, a new SUBSCRIBE or REFER) is the application's.
-        if transaction.request.method in ("BYE", "UPDATE", "PRACK", "NOTIFY", "INFO"):
+        method = transaction.request.method
+        if method == "NOTIFY":
+            # RFC 6665 §4.1.3: 481 when there is no such subscription, 489 when it is to another event.
+            packages = {usage.event.package for usage in self.usages if hasattr(usage, "event")}
+            event = transaction.request.typed("Event")
+            known = not packages or (event is not None and event.package in packages)
+            transaction.answer(481 if known else 489)
+        elif method in ("BYE", "UPDATE", "PRACK", "INFO"):
             transaction.answer(481)
         else:
             transaction.offer(self)
