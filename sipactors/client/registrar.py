@@ -57,10 +57,16 @@ class Registrar:
         """A REGISTER of this address-of-record is to be sent. Raises RequestPending while another waits."""
         # RFC 3261 §10.2: "UAs MUST NOT send a new registration … until they have received a final
         # response from the registrar for the previous one or the previous REGISTER request has timed out."
-        other = self._pending.get(aor)
-        if other is not None and not (other.transaction is not None and other.transaction.finished):
+        if self.pending(aor) is not None:
             raise RequestPending(f"another REGISTER of {aor} has no final response yet")
         self._pending[aor] = turn
+
+    def pending(self, aor: URI) -> Turn | None:
+        """The REGISTER of an address-of-record that has no final response yet, if there is one."""
+        turn = self._pending.get(aor)
+        if turn is None or (turn.transaction is not None and turn.transaction.finished):
+            return None
+        return turn
 
     def done(self, aor: URI, turn: Turn) -> None:
         """That REGISTER is answered, or never will be."""

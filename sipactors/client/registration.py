@@ -213,11 +213,13 @@ class RegistrationBinding(Outcomes):
     # ------------------------------------------------------------------ the end
 
     def shutdown(self) -> Deferred[Any] | None:
-        """The connection is to be closed properly: remove the binding, once nothing else is under way."""
-        if self._pending is not None and self._pending.transaction is not None:
-            return self._pending.transaction.final_response().addBoth(lambda _: self.shutdown())
-        if self.state not in (REGISTERED, RETRYING):
+        """The connection is to be closed properly: remove the binding, once it is its turn."""
+        if self.state not in (REGISTERED, RETRYING) and self._pending is None:
             return None
+        turn = self.host.registrations.registrar(self.registrar).pending(self.aor.uri)
+        if turn is not None and turn.transaction is not None:
+            # It may be that of another binding of the same address-of-record.
+            return turn.transaction.final_response().addBoth(lambda _: self.shutdown())
         try:
             return self.deregister().final_response()
         except SIPError:
