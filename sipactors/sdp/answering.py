@@ -57,23 +57,28 @@ def offer(
 
 
 def assign(
-    offered: SessionDescription, media: Sequence[LocalMedia], slots: Sequence[LocalMedia | None] = ()
+    offered: SessionDescription,
+    media: Sequence[LocalMedia],
+    slots: Sequence[LocalMedia | None] = (),
+    described: Sequence[list[Format] | None] | None = None,
 ) -> list[LocalMedia | None]:
     """Which of our streams answers which offered one; None where none does.
 
     `slots` are those of the last exchange: a stream keeps its place as long as it fits there. The others
     go, in our order, each to the first offered stream that it serves.
+    `described` are the formats of each offered stream, for a caller that has them already.
     """
-    spare = [local for local in media if not any(local is slot for slot in slots)]
+    spare = [local for local in media if not any(local is slot for slot in slots)] if slots else list(media)
     result: list[LocalMedia | None] = []
     for index, stream in enumerate(offered.media):
         before = slots[index] if index < len(slots) else None
+        theirs = None if described is None else described[index]
         if stream.rejected:
             result.append(None)
-        elif before is not None and serves(before, stream):
+        elif before is not None and serves(before, stream, theirs):
             result.append(before)
         else:
-            found = next((local for local in spare if serves(local, stream)), None)
+            found = next((local for local in spare if serves(local, stream, theirs)), None)
             if found is not None:
                 spare = [local for local in spare if local is not found]
             result.append(found)
@@ -98,15 +103,16 @@ def answer(
     An offer without streams, or with removed ones only, is answered likewise. Raises UnacceptableOffer,
     whose status is 488, when there are streams and none of them can be accepted.
     """
-    chosen = assign(offered, media, slots)
+    described = [None if stream.rejected else stream.described_formats() for stream in offered.media]
+    chosen = assign(offered, media, slots, described)
     if all(local is None for local in chosen) and not all(stream.rejected for stream in offered.media):
         raise UnacceptableOffer("SDP offer: no stream has a format in common with ours")
     streams: list[MediaDescription] = []
-    for stream, local in zip(offered.media, chosen):
+    for stream, local, theirs in zip(offered.media, chosen, described):
         if local is None:
             streams.append(reject_media(stream))
         else:
-            streams.append(answer_media(offered, stream, local, prefer=prefer, single=single))
+            streams.append(answer_media(offered, stream, local, prefer=prefer, single=single, theirs=theirs))
     result = SessionDescription.create(
         origin, name=name, connection=Connection.to(host or origin.address), media=streams
     )
@@ -171,6 +177,6 @@ def _seed(offered: bytes | str | SessionDescription) -> bytes:
 def _session_id(given: int | None, seed: bytes, host: str, port: int) -> int:
     if given is not None:
         return given
-    digest = hashlib.sha256(b"%s %d %s" % (host.encode("utf-8", "replace"), port, seed)).digest()
+    text = b"%s %d %s" % (host.encode("utf-8", "replace"), port, seed)
     # 53 bits, because some peers count in doubles.
-    return int.from_bytes(digest[:8], "big") >> 11
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 11

@@ -85,24 +85,29 @@ class LocalMedia:
         return self.direction.within(Direction.SENDONLY) if self.held else self.direction
 
 
-def serves(local: LocalMedia, offered: MediaDescription) -> bool:
-    """True when `local` could answer this stream: same media, same protocol, a format in common."""
-    return (
-        local.media.lower() == offered.media.lower()
-        and local.protocol.upper() == offered.protocol.upper()
-        and bool(_common(offered, local))
-    )
+def serves(local: LocalMedia, offered: MediaDescription, theirs: list[Format] | None = None) -> bool:
+    """True when `local` could answer this stream: same media, same protocol, a format in common.
+
+    `theirs` are the described formats of the stream, for a caller that has them already.
+    """
+    if local.media.lower() != offered.media.lower() or local.protocol.upper() != offered.protocol.upper():
+        return False
+    theirs = offered.described_formats() if theirs is None else theirs
+    mine = local.known_formats
+    for wanted in theirs:
+        if not wanted.auxiliary and any(ours.matches(wanted) for ours in mine):
+            return True
+    return bool(_common(theirs, mine))
 
 
 def _common(
-    offered: MediaDescription, local: LocalMedia, prefer: Preference = "offer", single: bool = False
+    theirs: list[Format], mine: list[Format], prefer: Preference = "offer", single: bool = False
 ) -> list[tuple[Format, Format]]:
     """The formats of both sides, as the peer and as we say them.
 
     Empty when only telephone-event, comfort noise or their like are in common while a codec is wanted.
     `single` keeps the first codec only, and what goes along with it.
     """
-    theirs, mine = offered.described_formats(), local.known_formats
     pairs: list[tuple[Format, Format]] = []
     if prefer == "offer":
         # RFC 3264 §6.1: it is RECOMMENDED that the formats be in the same relative order as in the offer.
@@ -183,23 +188,28 @@ def answer_media(
     *,
     prefer: Preference = "offer",
     single: bool = False,
+    theirs: list[Format] | None = None,
 ) -> MediaDescription:
-    """The m= line, and what stands under it, by which we accept an offered stream (RFC 3264 §6.1)."""
+    """The m= line, and what stands under it, by which we accept an offered stream (RFC 3264 §6.1).
+
+    `theirs` are the described formats of the stream, for a caller that has them already.
+    """
     connection = session.connection_of(offered)
     result = MediaDescription([], offered.media, local.port, offered.protocol)
     said = offered.direction
-    theirs = said or session.direction or Direction.SENDRECV
-    direction = local.current_direction.within(theirs.reversed)
+    way = said or session.direction or Direction.SENDRECV
+    direction = local.current_direction.within(way.reversed)
     if connection is not None and connection.multicast:
         # RFC 3264 §6.2: for multicast, address, port and directionality MUST equal those of the offer.
         result.port, result.port_count = offered.port, offered.port_count
         result.lines += [line for line in offered.lines if line.startswith("c=")] or [f"c={connection}"]
-        direction = theirs
+        direction = way
     elif local.host is not None:
         result.connection = Connection.to(local.host)
     if local.bandwidths:
         result.bandwidths = list(local.bandwidths)
-    pairs = _common(offered, local, prefer, single)
+    theirs = offered.described_formats() if theirs is None else theirs
+    pairs = _common(theirs, local.known_formats, prefer, single)
     for wanted, ours in reversed(pairs):
         # RFC 3264 §6.1: a codec referenced by a payload type number in the offer SHOULD keep that number.
         ours.payload_type = wanted.payload_type
