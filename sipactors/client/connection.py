@@ -250,7 +250,7 @@ class Connection(Machine):
         """Ask a registrar which bindings an address-of-record has: the Contacts of the 2xx.
 
         `elements.to` is the address-of-record (else From is), `elements.uri` the registrar (else its domain
-        is). The response comes to `response_received`. Raises MalformedMessage for Contact or Expires in
+        is); From is by default the context's, else the address-of-record. The response comes to `response_received`. Raises MalformedMessage for Contact or Expires in
         the elements, RequestPending while another REGISTER of the address-of-record is pending,
         ArgumentError, InvalidURIType, ResourceNotAvailable, TransportFailure.
         """

@@ -29,7 +29,8 @@ def fetch(
     check_register_elements(elements)
     if elements.method not in (None, "REGISTER"):
         raise ArgumentError(f"registrations are fetched by REGISTER, not {elements.method}")
-    local = connection.local_identity(context, elements.to if elements.from_ is None else elements.from_)
+    given = elements.to if elements.from_ is None and context is None else elements.from_
+    local = connection.local_identity(context, given)
     aor = read_aor(local if elements.to is None else elements.to)
     uri = registrar_of(aor, elements.uri)
     routes = connection.route_for(None) if context is None else context.registrar_route
