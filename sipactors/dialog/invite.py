@@ -173,6 +173,18 @@ class InviteUsage(CallingUsage):
         return usage
 
     @property
+    def contact(self) -> Address | None:
+        """The Contact that the application gave; None: it is made from the flow of each message.
+
+        Set it before an INVITE or UPDATE to be reached elsewhere from then on.
+        """
+        return self._given_contact
+
+    @contact.setter
+    def contact(self, contact: Address | str | None) -> None:
+        self._given_contact = None if contact is None else as_address(contact, "Contact")
+
+    @property
     def ending(self) -> bool:
         """True once a BYE of ours has been sent, or the call is over."""
         return self._ending
