@@ -40,7 +40,7 @@ FLOORS: list[dict[str, str]] = [
     {
         "client": """capabilities inspection security logins challenges digest protection served transactions
             backoff refresh publication registrar registrations registering binding outcomes registration
-            fetch routing access stack client observers waiting connection"""
+            fetch routing access stack client observers standalone waiting connection"""
     },
     {
         "ua": "account call subscription messaging transfer agent",

@@ -9,9 +9,8 @@ from zope.interface import implementer
 
 from sipactors.actor import Machine, Table, tell
 from sipactors.client.fetch import fetch
-from sipactors.client.observers import StandAlone
-from sipactors.client.publication import refreshed
 from sipactors.client.registrations import Registrations
+from sipactors.client.standalone import send_stand_alone
 from sipactors.client.transactions import ClientTransaction
 from sipactors.client.waiting import within
 from sipactors.errors import (
@@ -24,7 +23,6 @@ from sipactors.errors import (
 )
 from sipactors.interfaces import IDialogHost, IRequestOwner
 from sipactors.message import SIPURI, Address, as_address
-from sipactors.message import request as build_request
 from sipactors.message.elements import CREDENTIALS
 from sipactors.transaction.attempt import send_once
 
@@ -51,11 +49,6 @@ _BEARER_EVENTS = {"suspended": "SUSPEND", "down": "GONE", "unavailable": "UNAVAI
 
 SHUTDOWN_DEADLINE = 32.0
 "Seconds that `shutdown` waits for the last answers before it closes what is left."
-
-OWN_OBJECTS = frozenset(
-    ["REGISTER", "INVITE", "PRACK", "ACK", "CANCEL", "UPDATE", "BYE", "SUBSCRIBE", "REFER", "NOTIFY"]
-)
-"Methods that `send_request` refuses: they have their own objects."
 
 
 @implementer(IDialogHost, IRequestOwner)
@@ -217,28 +210,7 @@ class Connection(Machine):
         context is not active, AlreadyExists for a refresh that was given before, ResourceNotAvailable,
         TransportFailure.
         """
-        self.check_active()
-        self.check_elements(elements)
-        method, uri = elements.method, elements.uri
-        if method is None or uri is None:
-            raise ArgumentError("a request needs a URI and a method")
-        if method in OWN_OBJECTS:
-            raise ArgumentError(f"{method} has an object of its own")
-        if refresh is not None:
-            return refreshed(self, elements, context, observer, refresh)
-        local = self.local_identity(context, elements.from_)
-        request = build_request(
-            method,
-            uri,
-            from_=f"{local};tag={self.dispatcher.dice.token()}",
-            to=Address(uri) if elements.to is None else elements.to,
-            call_id=self.dispatcher.dice.token(),
-            cseq=1,
-            routes=self.route_for(context),
-        )
-        elements.apply(request)
-        owner = self if observer is None else StandAlone(self, observer)
-        return self.send(request, self.first_hop(request), owner)
+        return send_stand_alone(self, elements, context, refresh, observer)
 
     def fetch_registrations(
         self,
@@ -250,9 +222,9 @@ class Connection(Machine):
         """Ask a registrar which bindings an address-of-record has: the Contacts of the 2xx.
 
         `elements.to` is the address-of-record (else From is), `elements.uri` the registrar (else its domain
-        is); From is by default the context's, else the address-of-record. The response comes to `response_received`. Raises MalformedMessage for Contact or Expires in
-        the elements, RequestPending while another REGISTER of the address-of-record is pending,
-        ArgumentError, InvalidURIType, ResourceNotAvailable, TransportFailure.
+        is); From is by default the context's. The response comes to `response_received`. Raises
+        RequestPending while another REGISTER of the address-of-record waits, MalformedMessage for Contact or
+        Expires in the elements, ArgumentError, InvalidURIType, ResourceNotAvailable, TransportFailure.
         """
         return fetch(self, elements, context, observer)
 
@@ -387,12 +359,8 @@ class Connection(Machine):
 
     def shutdown(self, deadline: float = SHUTDOWN_DEADLINE) -> Deferred[None]:
         """End everything properly, calls with BYE; then close, after `deadline` seconds at the latest."""
-        endings: list[Deferred[Any]] = []
-        for child in list(self._children):
-            leave = getattr(child, "shutdown", None)
-            ending = leave() if leave is not None else None
-            if ending is not None:
-                endings.append(ending)
+        ways = [getattr(child, "shutdown", None) for child in self._children]
+        endings = [ending for leave in ways if leave is not None and (ending := leave()) is not None]
         return within(endings, deadline, self.dispatcher.timers.later).addCallback(lambda _: self.close())
 
     TABLE: ClassVar[Table] = {

@@ -20,7 +20,7 @@ from sipactors.client import (
     SIPClient,
     Stack,
 )
-from sipactors.client.connection import OWN_OBJECTS
+from sipactors.client.standalone import OWN_OBJECTS
 from sipactors.errors import (
     AlreadyExists,
     ArgumentError,
