@@ -22,7 +22,7 @@ from sipactors.errors import (
     TransportFailure,
 )
 from sipactors.interfaces import IDialogHost, IRequestOwner
-from sipactors.message import SIPURI, Address, as_address
+from sipactors.message import Address, as_address
 from sipactors.message.elements import CREDENTIALS
 from sipactors.transaction.attempt import send_once
 
@@ -297,12 +297,16 @@ class Connection(Machine):
         """See IDialogHost."""
         if given is not None:
             return str(given)
-        uri = (as_address(local, "From") if isinstance(local, str) else local).uri
+        address = as_address(local, "From") if isinstance(local, str) else local
         scheme = "sips" if secure else "sip"
-        user, at, _ = str(uri).partition(":")[2].partition("@") if isinstance(uri, SIPURI) else ("", "", "")
-        place = f"{user.partition(':')[0]}{at}{flow.local_uri_host}" if at else flow.local_uri_host
-        # RFC 3261 §19.1.5: without a transport parameter a sip URI means UDP.
-        transport = "" if flow.transport == "UDP" or secure else f";transport={flow.transport.lower()}"
+        place = flow.local_uri_host
+        if address.is_sip:
+            user, at, _ = address.uri_text.partition(":")[2].partition("@")
+            place = f"{user.partition(':')[0]}@{place}" if at else place
+        if flow.transport == "UDP":
+            # RFC 3261 §19.1.5: without a transport parameter a sip URI means UDP.
+            return f"<{scheme}:{place}>"
+        transport = "" if secure else f";transport={flow.transport.lower()}"
         if flow.transport in ("WS", "WSS"):
             # RFC 7118 §5.2.3: the value "ws" stands for both; a sips URI makes it WSS.
             transport = ";transport=ws" if secure or place.endswith(".invalid") else transport

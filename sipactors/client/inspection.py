@@ -70,6 +70,10 @@ def inspect_subscription(request: Request, capabilities: Capabilities, policies:
 
 
 def _inspect_content(request: Request, capabilities: Capabilities) -> Refusal | None:
+    types = request.get_all("Content-Type")
+    plain = "Content-Encoding" not in request and "Content-Disposition" not in request
+    if plain and len(types) == 1 and types[0] in capabilities.accept:
+        return None
     disposition = request.typed("Content-Disposition")
     if disposition is not None and (disposition.params.get("handling") or "").lower() == "optional":
         # RFC 3261 §20.11: handling "optional": the UAS MUST ignore the body if it does not understand.

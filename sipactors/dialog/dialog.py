@@ -46,6 +46,7 @@ class Dialog(Machine):
         "_first",
         "_key",
         "_routes",
+        "_target",
         "call_id",
         "host",
         "initiator",
@@ -56,7 +57,6 @@ class Dialog(Machine):
         "remote",
         "remote_sequence",
         "remote_tag",
-        "remote_target",
         "secure",
         "table",
         "usages",
@@ -78,7 +78,7 @@ class Dialog(Machine):
         self.remote_tag: str | None = None
         self.local_sequence = 0
         self.remote_sequence: int | None = None
-        self.remote_target: URI | None = None
+        self._target: URI | str | None = None
         self._routes: tuple[str, ...] = ()
         self.secure = False
         "RFC 3261 §12.1: the dialog was made by a sips request over TLS."
@@ -92,6 +92,18 @@ class Dialog(Machine):
         self._first: tuple[URI | None, tuple[str, ...]] | None = None
 
     # ------------------------------------------------------------------ what an application reads
+
+    @property
+    def remote_target(self) -> URI | None:
+        """Where the peer's Contact has requests go, None before there was one; read on first use."""
+        target = self._target
+        if isinstance(target, str):
+            target = self._target = parse_uri(target)
+        return target
+
+    @remote_target.setter
+    def remote_target(self, target: URI | None) -> None:
+        self._target = target
 
     @property
     def local_uri(self) -> URI:
@@ -125,9 +137,8 @@ class Dialog(Machine):
         # the request, taken in order".
         self._routes = routes_of(request)
         self.remote_sequence = request.cseq.number
-        self.remote_target = contact_of(request)
-        uri = request.uri
-        self.secure = isinstance(uri, SIPURI) and uri.secure
+        self._target = contact_of(request).uri_text
+        self.secure = request.uri_text[:5].lower() == "sips:"
 
     def accept_response(self, response: Response) -> None:
         """Let a response of the peer's make or confirm this dialog (RFC 3261 §12.1.2, §13.2.2.4)."""
@@ -142,7 +153,7 @@ class Dialog(Machine):
 
     def accept_notify(self, request: Request) -> None:
         """Let the peer's NOTIFY make this dialog, when it came before any 2xx (RFC 6665 §4.4.1)."""
-        self.remote_target = contact_of(request)
+        self._target = contact_of(request).uri_text
         self.remote_tag = request.from_tag
         self.remote = request.get("From") or self.remote
         # RFC 6665 §4.4.1: the subscriber computes the route set as a UAS does, from the NOTIFY.
@@ -152,8 +163,8 @@ class Dialog(Machine):
     def refresh_target(self, message: Request | Response) -> None:
         """Send later requests to the Contact of a target refresh, if it has one that can be used."""
         contacts = message.contacts
-        if contacts and not contacts[0].is_star and isinstance(contacts[0].uri, SIPURI):
-            self.remote_target = contacts[0].uri
+        if contacts and contacts[0].is_sip:
+            self._target = contacts[0].uri_text
 
     def preload(self, routes: Sequence[str]) -> None:
         """Send the first request by these routes (RFC 3261 §8.1.2); the answer's route set replaces them."""
@@ -351,20 +362,20 @@ class Dialog(Machine):
     }
 
 
-def contact_of(request: Request) -> URI:
+def contact_of(request: Request) -> Address:
     """The one Contact that makes a dialog; MalformedMessage(400) unless there is exactly one."""
     contacts = request.contacts
     # RFC 3261 §8.1.1.8: "The Contact header field MUST be present and contain exactly one SIP or SIPS
     # URI in any request that can result in the establishment of a dialog."
-    if len(contacts) != 1 or contacts[0].is_star or not isinstance(contacts[0].uri, SIPURI):
+    if len(contacts) != 1 or not contacts[0].is_sip:
         raise MalformedMessage(400, "Contact: exactly one SIP URI is needed", request)
-    return contacts[0].uri
+    return contacts[0]
 
 
 def routes_of(message: Request | Response) -> tuple[str, ...]:
     """The Record-Route of a message, as Route repeats it; MalformedMessage(400) unless all are SIP URIs."""
     routes = message.record_routes
     for route in routes:
-        if not isinstance(route.uri, SIPURI):
+        if not route.is_sip:
             raise MalformedMessage(400, "Record-Route: not a SIP URI", message)
     return tuple(map(str, routes))

@@ -123,6 +123,17 @@ class Address:
         self._uri_text = ""
 
     @property
+    def uri_text(self) -> str:
+        """The URI as it is written, which need not be read for it; "*" for that of a Contact."""
+        return self._uri_text if self._uri is None else str(self._uri)
+
+    @property
+    def is_sip(self) -> bool:
+        """Whether the URI is a SIP or SIPS one."""
+        # One that has not been read has the usual form, or is "*".
+        return self._uri_text != "*" if self._uri is None else isinstance(self._uri, SIPURI)
+
+    @property
     def is_star(self) -> bool:
         """Whether this is the "*" of a Contact (RFC 3261 §10.2.2)."""
         return self._uri is None and self._uri_text == "*"
