@@ -41,15 +41,17 @@ class Authority:
         end: datetime.datetime = END,
         begin: datetime.datetime = BEGIN,
         self_signed: bool = False,
+        purposes: Sequence[str] = (),
     ) -> pathlib.Path:
         """Make a certificate with its key, both in the file `NAME.pem` of the folder; gives its path.
 
         `names` are DNS names, addresses, or URIs with a scheme; without any the certificate has no
-        subjectAltName, and its CN is `cn`.
+        subjectAltName, and its CN is `cn`. `purposes` are OIDs for the extended key usage.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, cn or name)])
-        certificate = self._sign(subject, key, names, begin, end, own_key=key if self_signed else None)
+        own_key = key if self_signed else None
+        certificate = self._sign(subject, key, names, begin, end, purposes=purposes, own_key=own_key)
         path = self.folder / f"{name}.pem"
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -66,6 +68,7 @@ class Authority:
         end: datetime.datetime,
         *,
         authority: bool = False,
+        purposes: Sequence[str] = (),
         own_key: Any = None,
     ) -> x509.Certificate:
         builder = (
@@ -78,6 +81,9 @@ class Authority:
             .not_valid_after(end)
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         )
+        if purposes:
+            usage = x509.ExtendedKeyUsage([*map(x509.ObjectIdentifier, purposes)])
+            builder = builder.add_extension(usage, critical=False)
         if names:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName([*map(_general, names)]), critical=False

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sipactors.errors import MalformedMessage
 from sipactors.message import SIPURI, parse_uri
@@ -15,6 +15,15 @@ from sipactors.message import SIPURI, parse_uri
 _DNS_NAME = re.compile(
     r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 )
+
+
+# RFC 5924 §3.1: id-kp-sipDomain, for the certificates of SIP domains.
+_USABLE = {
+    x509.ObjectIdentifier("1.3.6.1.5.5.7.3.20"),
+    ExtendedKeyUsageOID.SERVER_AUTH,
+    ExtendedKeyUsageOID.CLIENT_AUTH,
+    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+}
 
 
 @dataclass(slots=True)
@@ -74,6 +83,21 @@ def read_identities(certificate: x509.Certificate) -> Identities:
         domains = [name.lower().rstrip(".") for name in names.get_values_for_type(x509.DNSName)]
     addresses = tuple(str(address) for address in names.get_values_for_type(x509.IPAddress))
     return Identities(tuple(name for name in domains if "*" not in name), tuple(users), addresses)
+
+
+def is_for_sip(certificate: x509.Certificate) -> bool:
+    """True when the purposes of a certificate allow it at either end of a connection.
+
+    A SIP server is a client of others with the certificate that it serves with, and RFC 5924 has a purpose
+    of its own for that, which OpenSSL does not know.
+    """
+    try:
+        purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    except (ValueError, x509.DuplicateExtension):
+        return False
+    return any(purpose in _USABLE for purpose in purposes)
 
 
 def _common_names(certificate: x509.Certificate) -> list[str]:

@@ -20,7 +20,7 @@ from sipactors.errors import ArgumentError, TransportFailure
 from sipactors.transport.certificates import Certificates
 from sipactors.transport.connections import Connections, StreamListener
 from sipactors.transport.flow import Site, family_of
-from sipactors.transport.identities import Identities, read_identities
+from sipactors.transport.identities import Identities, is_for_sip, read_identities
 
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509
@@ -35,6 +35,9 @@ ASKING = {
 }
 "What `verify=` of a description means for those who connect."
 
+WRONG_PURPOSE = 26
+"X509_V_ERR_INVALID_PURPOSE of OpenSSL."
+
 # The numbers of <openssl/x509_vfy.h> that people meet, in words for the person at the terminal.
 _REASONS = {
     9: "is not valid yet",
@@ -45,7 +48,7 @@ _REASONS = {
     21: "is signed by an unknown authority",
     23: "has been revoked",
     24: "is signed by what is no authority",
-    26: "is for another purpose",
+    WRONG_PURPOSE: "is for another purpose",
     66: "has a key that is too weak",
     67: "is signed with a key that is too weak",
     68: "is signed with a digest that is too weak",
@@ -156,7 +159,9 @@ class SecuredProtocol(Protocol):
     def verify(self, _: SSL.Connection, certificate: X509, error: int, depth: int, valid: bool) -> bool:
         """Judge one certificate of the peer's chain; OpenSSL tells the peer when it is refused."""
         try:
-            if not valid:
+            if not valid and not (
+                error == WRONG_PURPOSE and depth == 0 and is_for_sip(certificate.to_cryptography())
+            ):
                 whose = "the certificate" if depth == 0 else "the certificate of its issuer"
                 self._refusal = f"{whose} {_REASONS.get(error, f'cannot be verified (error {error})')}"
                 return False

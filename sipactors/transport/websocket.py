@@ -292,4 +292,6 @@ class WebSocketProtocol(ProtocolWrapper):
             text = f"no WebSocket handshake: {reason.getErrorMessage()}"
             self._listener.site.handshake_failed(self.flow, text)
             reason = Failure(TransportFailure(text))
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        # Not in it when TLS outside of us came to nothing.
+        cast(Any, self.factory).protocols.pop(self, None)
+        cast(Any, self.wrappedProtocol).connectionLost(reason)

@@ -182,6 +182,33 @@ class TestRefused:
             theirs.do_handshake()
 
 
+@pytest.mark.parametrize("purpose", ["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.20"])
+def test_a_certificate_serves_at_both_ends(pair: Pair, authority: Authority, purpose: str) -> None:
+    """RFC 5924: id-kp-sipDomain is enough; so is a server's certificate at the end that connects."""
+    files = authority.issue("purpose", "example.com", purposes=[purpose])
+    pair.listen(files, ":verify=required")
+    assert pair.dial("example.com", f":certFile={files}").state == "OPEN"
+    assert pair.bob.flows[0].peer_identities == ("sip:example.com",)
+
+
+def test_a_certificate_for_another_purpose_is_refused(pair: Pair, authority: Authority) -> None:
+    """RFC 5280 §4.2.1.12: a certificate MUST only be used for one of the purposes that it names."""
+    pair.listen(authority.issue("code", "example.com", purposes=["1.3.6.1.5.5.7.3.3"]))
+    pair.dial("example.com")
+    assert pair.why.endswith("the certificate is for another purpose")
+
+
+def test_a_refusal_within_a_secure_websocket_is_told(world: Any, authority: Authority) -> None:
+    """WSS: when TLS comes to nothing there is no WebSocket either, and the reason is the one of TLS."""
+    pair = Pair(world, authority, "wss")
+    pair.listen(authority.issue("wss", "example.org"))
+    pair.dial("example.com")
+    assert pair.why.endswith("the certificate is for example.org, not for example.com")
+    assert pair.bob.metrics.handshakes_failed == pair.alice.metrics.handshakes_failed == 1
+    assert pair.bob.metrics.faults == 0
+    assert len(pair.bob.layer.connections) == 0
+
+
 @pytest.mark.accepts("J3")
 def test_a_client_with_a_certificate_is_known(pair: Pair, authority: Authority) -> None:
     """Mutual TLS: the application reads at the flow whom the peer's certificate is for."""
