@@ -10,8 +10,15 @@ from twisted.python.usage import UsageError
 from sipactors.client import AccessPoint, Stack
 from sipactors.testing import Clock, Network
 from sipactors.testing.certificates import Authority
+from sipactors.twistd import common
 from sipactors.twistd.agent import Options
-from sipactors.twistd.common import OneLineService
+from sipactors.twistd.common import CannotStart, OneLineService
+
+
+@pytest.fixture(autouse=True)
+def collection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The garbage collection of the tests stays as it is."""
+    monkeypatch.setattr(common, "tune_garbage_collection", lambda: None)
 
 
 def start(description: str) -> Stack:
@@ -21,7 +28,7 @@ def start(description: str) -> Stack:
     host = Network(Clock()).host("agent", "192.0.2.1")
     stack = Stack(host)
     stack.add_access_point(AccessPoint("agent", options["listen"]))
-    OneLineService(stack, host).privilegedStartService()
+    OneLineService(stack).privilegedStartService()
     return stack
 
 
@@ -46,7 +53,7 @@ def test_a_secure_agent_starts(tmp_path: pathlib.Path, kind: str) -> None:
 def test_what_is_wrong_is_one_line(tmp_path: pathlib.Path, options: str, line: str) -> None:
     """A missing file or a bad key ends twistd with one line that names it."""
     Authority(tmp_path).issue("a")
-    with pytest.raises(SystemExit) as end:
+    with pytest.raises(CannotStart) as end:
         start(f"tls:5061:interface=192.0.2.1{options.format(tmp_path)}")
     assert str(end.value).startswith(line.format(tmp_path))
     assert "\n" not in str(end.value)
