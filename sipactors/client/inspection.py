@@ -38,13 +38,10 @@ def inspect(request: Request, capabilities: Capabilities, policies: Policies) ->
             # RFC 3261 §8.2.2.3: "420 … The UAS MUST add an Unsupported header field, and list in it
             # those options it does not understand".
             return 420, [("Unsupported", ", ".join(missing))]
-    if "Session-Expires" in request and request.method in ("INVITE", "UPDATE"):
-        interval = request.typed("Session-Expires").seconds
-        both = "timer" in capabilities.supported and "timer" in request.supported
-        if both and interval < policies.min_session_expires:
-            # RFC 4028 §9: "When sending the 422 response, the UAS MUST include a Min-SE header field
-            # with the value of its minimum interval."
-            return 422, [("Min-SE", str(max(policies.min_session_expires, 90)))]
+    if capabilities.supported and method in ("INVITE", "UPDATE"):
+        refusal = _inspect_timer(request, capabilities, policies)
+        if refusal is not None:
+            return refusal
     if policies.check_content and request.body:
         return _inspect_content(request, capabilities)
     return None
@@ -67,6 +64,20 @@ def inspect_subscription(request: Request, capabilities: Capabilities, policies:
     if expires and expires < least:
         return 423, [("Min-Expires", str(least))]
     return None
+
+
+def _inspect_timer(request: Request, capabilities: Capabilities, policies: Policies) -> Refusal | None:
+    # What the answer depends on later is read here, where what does not read is still a 400.
+    supported = request.supported
+    request.typed("Min-SE")
+    expires = request.typed("Session-Expires")
+    if expires is None or "timer" not in supported or "timer" not in capabilities.supported:
+        return None
+    if expires.seconds >= policies.min_session_expires:
+        return None
+    # RFC 4028 §9: "When sending the 422 response, the UAS MUST include a Min-SE header field with the
+    # value of its minimum interval."
+    return 422, [("Min-SE", str(max(policies.min_session_expires, 90)))]
 
 
 def _inspect_content(request: Request, capabilities: Capabilities) -> Refusal | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sipactors.actor import TERMINATED, Machine, Table
+from sipactors.errors import MalformedMessage
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -75,7 +76,7 @@ class SessionTimer(Machine):
 
     def refused(self, response: Response) -> bool:
         """Take the Min-SE of a 422; gives whether another try makes sense."""
-        least = response.typed("Min-SE")
+        least = _readable(response, "Min-SE")
         if response.status != 422 or least is None or least.seconds <= self.floor:
             return False
         self.floor = least.seconds
@@ -85,7 +86,7 @@ class SessionTimer(Machine):
     def answered(self, response: Response) -> None:
         """A 2xx to an INVITE or UPDATE of ours: it says who refreshes, and when (RFC 4028 §7.2)."""
         self.peer_allows(response)
-        expires = response.typed("Session-Expires")
+        expires = _readable(response, "Session-Expires")
         if expires is None:
             # RFC 4028 §7.2: "the session timer can be 'turned-off' in mid dialog by receiving a response
             # without a Session-Expires header field".
@@ -226,3 +227,11 @@ class SessionTimer(Machine):
         },
         TERMINATED: {},
     }
+
+
+def _readable(response: Response, name: str) -> Any:
+    """A header of a response; one that does not read counts as absent, for the call matters more."""
+    try:
+        return response.typed(name)
+    except MalformedMessage:
+        return None

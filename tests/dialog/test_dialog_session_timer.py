@@ -245,3 +245,24 @@ def test_a_restored_call_goes_on_with_its_timer() -> None:
     scene.wait(0.1)
     assert scene.ladder() == ["alice -> bob UPDATE", "bob -> alice 200 UPDATE"]
     assert restored.dialog.state == "CONFIRMED"
+
+
+@pytest.mark.parametrize("header", ["Session-Expires: x", "Session-Expires: 90;refresher=me", "Min-SE: -1"])
+def test_a_timer_that_does_not_read_is_400(header: str) -> None:
+    """RFC 3261 §21.4.1: the request "could not be understood due to malformed syntax": 400, before the
+    application sees it; in a response it counts as absent, and the call is acknowledged all the same."""
+    clock, network, alice, peer = scripted()
+    alice.client.capabilities = TIMER
+    usage = alice.call(peer.uri)
+    clock.advance(0.01)
+    (invite,) = peer.requests("INVITE")
+    name, _, value = header.partition(": ")
+    network.alter(b"X-Bad: ", lambda data: data.replace(b"X-Bad: ", f"{name}: ".encode()))
+    peer.answer(invite, 200, body=ANSWER, X_Bad=value)
+    clock.advance(0.01)
+    assert len(peer.requests("ACK")) == 1
+    peer.ask("UPDATE", invite, X_Bad=value)
+    clock.advance(0.01)
+    assert peer.responses("UPDATE") == [400]
+    assert usage.dialog.state == "CONFIRMED"
+    assert alice.stack.metrics.faults == 0
