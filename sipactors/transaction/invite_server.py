@@ -121,6 +121,8 @@ class InviteServer(Machine):
     def _accept(self, response: Response) -> None:
         self._provisional(response)
         self._let_go()
+        # Nothing can fail any more: a 2xx is the user's to repeat (RFC 6026 §7.1).
+        self.user = None
         self._give_up = self.layer.lanes.give_up.start(self, "TIMER_L")
 
     def _complete(self, response: Response) -> None:

@@ -103,7 +103,7 @@ class NonInviteServer(Machine):
             timer.cancel()
         self._send(response)
         self._let_go()
-        self.user = None
+        self.user = self._tag = None
         if self.flow.reliable:
             # RFC 3261 §17.2.2: Timer J is 64*T1 for unreliable transports and zero for reliable ones.
             self._timer = None
