@@ -38,12 +38,13 @@ FLOORS: list[dict[str, str]] = [
             referral refer notify"""
     },
     {
-        "client": """capabilities inspection security logins challenges digest protection served transactions
-            backoff refresh publication registrar registrations registering binding outcomes registration
+        "client": """capabilities contacts inspection security logins challenges digest protection served
+            transactions backoff refresh publication registrar registrations registering binding outcomes registration
             fetch routing access stack client observers standalone waiting connection"""
     },
     {
-        "ua": "account call subscription messaging transfer agent",
+        "ua": """waiting dtmf media progress transfer call account subscription messaging incoming
+            agent""",
         "services": "bindings registrar response_context proxy pidf presence back_to_back",
     },
     {"storage": "memory sqlite redis"},

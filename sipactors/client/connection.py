@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from zope.interface import implementer
 
 from sipactors.actor import Machine, Table, tell
+from sipactors.client.contacts import contact_on
 from sipactors.client.fetch import fetch
 from sipactors.client.registrations import Registrations
 from sipactors.client.standalone import send_stand_alone
@@ -295,22 +296,7 @@ class Connection(Machine):
 
     def contact(self, flow: IFlow, local: Address | str, given: Address | None, secure: bool) -> str:
         """See IDialogHost."""
-        if given is not None:
-            return str(given)
-        address = as_address(local, "From") if isinstance(local, str) else local
-        scheme = "sips" if secure else "sip"
-        place = flow.local_uri_host
-        if address.is_sip:
-            user, at, _ = address.uri_text.partition(":")[2].partition("@")
-            place = f"{user.partition(':')[0]}@{place}" if at else place
-        if flow.transport == "UDP":
-            # RFC 3261 §19.1.5: without a transport parameter a sip URI means UDP.
-            return f"<{scheme}:{place}>"
-        transport = "" if secure else f";transport={flow.transport.lower()}"
-        if flow.transport in ("WS", "WSS"):
-            # RFC 7118 §5.2.3: the value "ws" stands for both; a sips URI makes it WSS.
-            transport = ";transport=ws" if secure or place.endswith(".invalid") else transport
-        return f"<{scheme}:{place}{transport}>"
+        return contact_on(flow, local, secure) if given is None else str(given)
 
     # ------------------------------------------------------------------ requests of peers
 
