@@ -42,7 +42,9 @@ def _place(address: tuple[str, int]) -> str:
 class Ladder:
     """Writes each message as one line: `12.003 UDP 10.0.0.1:5060 --> 10.0.0.2:5060 INVITE sip:bob@… (1)`."""
 
-    def __init__(self, write: Callable[[str], object], clock: IReactorTime, *, call_ids: bool = False) -> None:
+    def __init__(
+        self, write: Callable[[str], object], clock: IReactorTime, *, call_ids: bool = False
+    ) -> None:
         self._write = write
         self._clock = clock
         self._call_ids = call_ids

@@ -33,14 +33,15 @@ FLOORS: list[dict[str, str]] = [
     },
     {"transaction": "keys lanes invite_client client invite_server server dispatcher attempt"},
     {
-        "dialog": """dialog table usage offers glare redirects acceptance reliable session_timer answering prack
-            calling inviting making invite replaces subscription subscribed awaited subscribe
-            referral refer notify"""
+        "dialog": """dialog table usage offers glare redirects acceptance reliable session_timer
+            answering prack calling inviting making invite replaces subscription subscribed
+            awaited subscribe referral refer notify"""
     },
     {
         "client": """capabilities contacts inspection security logins challenges digest protection served
-            transactions backoff refresh publication registrar registrations registering binding outcomes registration
-            fetch routing access stack client observers standalone waiting connection"""
+            transactions backoff refresh publication registrar registrations registering binding
+            outcomes registration fetch routing access stack client observers standalone waiting
+            connection"""
     },
     {
         "ua": """waiting dtmf media progress transfer call account subscription messaging incoming
