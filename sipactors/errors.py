@@ -165,6 +165,26 @@ class ArgumentError(SIPError, ValueError):
     """The caller gave something that SIP, or this place of it, does not allow; nothing was sent."""
 
 
+class RequestRejected(SIPError):
+    """A request of ours was answered with a failure: `status` and `reason` say which, `response` all of it.
+
+    `status` is 300 to 699. `response` is None when the failure was told by somebody else, as in a transfer.
+    """
+
+    def __init__(self, status: int, reason: str = "", response: Any = None) -> None:
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason
+        self.response = response
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.reason}".rstrip()
+
+
+class CallRejected(RequestRejected):
+    """A call of ours was refused, redirected, or given up before it was answered (487)."""
+
+
 class AlreadyExists(SIPError):
     """There may be only one of these, and there is one already."""
 
