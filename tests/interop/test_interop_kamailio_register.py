@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+import sys
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from peers import Kamailio
-from programs import HOST
+from programs import HOST, ROOT, Program
 from sipactors.client import (
     AccessPoint,
     Connection,
@@ -267,3 +269,20 @@ class RegisteredAtKamailio(TestCase):
         await connection.client.stack.stopService()
         other, _ = self.phone("alice")
         assert await self.contacts(other, kamailio, ALICE) == []
+
+
+def test_the_registered_phone_of_the_examples(start: Starter, tmp_path: pathlib.Path) -> None:
+    """docs/examples/registered_phone.py registers with its password, and un-registers when it is ended."""
+    settings = SETTINGS.replace("{algorithm}", "SHA-256")
+    kamailio = start.kamailio(ROUTE, modules=MODULES, settings=settings)
+    example = str(ROOT / "docs" / "examples" / "registered_phone.py")
+    phone = Program(
+        [sys.executable, example, ALICE, "secret", HOST, f"sip:{HOST}:{kamailio.port}"],
+        tmp_path / "phone.log",
+        environment={"PYTHONPATH": str(ROOT)},
+    )
+    try:
+        phone.wait_for("200 OK")
+    finally:
+        phone.stop()
+    assert phone.output() == "200 OK\n200 OK\n"
