@@ -105,7 +105,7 @@ def answer(
     """
     described = [None if stream.rejected else stream.described_formats() for stream in offered.media]
     chosen = assign(offered, media, slots, described)
-    if all(local is None for local in chosen) and not all(stream.rejected for stream in offered.media):
+    if not any(chosen) and not all(stream.rejected for stream in offered.media):
         raise UnacceptableOffer("SDP offer: no stream has a format in common with ours")
     streams: list[MediaDescription] = []
     for stream, local, theirs in zip(offered.media, chosen, described):

@@ -11,6 +11,7 @@ from sipactors.errors import MalformedMessage
 TOKEN = re.compile(r"[!#-'*+\-.0-9A-Z^-~]+")
 """RFC 8866 §9: token-char = %x21 / %x23-27 / %x2A-2B / %x2D-2E / %x30-39 / %x41-5A / %x5E-7E."""
 NUMBER = re.compile(r"[0-9]{1,40}")
+_unicast = re.compile(r"IN IP([46]) ([0-9A-Za-z.:\-]+)").fullmatch
 _TYPED_TIME = re.compile(r"-?[0-9]{1,20}[dhms]?")
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
@@ -108,6 +109,9 @@ class Connection:
     @classmethod
     def parse(cls, value: str, *, strict: bool = False) -> Connection:
         """Read what stands behind `c=`. Raises MalformedMessage."""
+        usual = None if strict else _unicast(value)
+        if usual is not None:
+            return cls(usual[2], address_type=f"IP{usual[1]}")
         parts = value.split(" ") if strict else value.split()
         if len(parts) != 3 or not all(parts):
             raise malformed("c", f"three parts wanted, got {quoted(value)}")

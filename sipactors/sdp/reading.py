@@ -55,12 +55,15 @@ def _lenient_lines(text: str) -> list[str]:
     # RFC 8866 §5: parsers SHOULD be tolerant and also accept records terminated with a single newline.
     # NUL at the end comes from peers that send a C string with its end.
     text = text.rstrip("\0")
+    lines = text.split("\r\n")
+    together = "".join(lines)
+    if "\n" not in together and "\r" not in together and "\0" not in together:
+        return [line for line in lines if line and not line.isspace()]
     end = "\n" if "\n" in text else "\r"
     lines = [line[:-1] if line.endswith("\r") else line for line in text.split(end)]
-    together = "".join(lines)
-    if "\r" in together or "\0" in together:
-        line = next(line for line in lines if "\r" in line or "\0" in line)
-        raise malformed(line[:1] if line[1:2] == "=" else "line", "NUL or CR in it")
+    for line in lines:
+        if "\r" in line or "\0" in line:
+            raise malformed(line[:1] if line[1:2] == "=" else "line", "NUL or CR in it")
     return [line for line in lines if line and not line.isspace()]
 
 
