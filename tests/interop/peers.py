@@ -74,7 +74,9 @@ class SIPp(Program):
 class Baresip(Program):
     """baresip with a folder of its own: no sound card, silence from a file, orders over TCP."""
 
-    def __init__(self, path: str, folder: pathlib.Path, *options: str, user: str = "alice") -> None:
+    def __init__(
+        self, path: str, folder: pathlib.Path, *options: str, user: str = "alice", settings: str = ""
+    ) -> None:
         folder.mkdir(parents=True)
         # It takes the port after its own for TLS, whether that is asked for or not.
         self.port = free_port(following=1)
@@ -99,6 +101,7 @@ class Baresip(Program):
             "module_app account.so",
             "module_app menu.so",
             f"ctrl_tcp_listen {HOST}:{self.control}",
+            *settings.splitlines(),
         ]
         (folder / "config").write_text("\n".join((*lines, "")))
         address = f"<sip:{user}@{HOST}:{self.port}>"

@@ -50,10 +50,10 @@ class Starter:
         self._started.append(sipsak)
         return sipsak
 
-    def baresip(self, *options: str, user: str = "alice") -> peers.Baresip:
-        """baresip, once it is ready."""
+    def baresip(self, *options: str, user: str = "alice", settings: str = "") -> peers.Baresip:
+        """baresip, once it is ready; `settings` are further lines of its configuration."""
         folder = self.folder / f"baresip-{len(self._started)}"
-        baresip = peers.Baresip(self._require("baresip"), folder, *options, user=user)
+        baresip = peers.Baresip(self._require("baresip"), folder, *options, user=user, settings=settings)
         self._started.append(baresip)
         baresip.wait_ready()
         return baresip

@@ -326,3 +326,22 @@ t_relay();
     assert (flow.transport, flow.secure) == ("TLS", True)
     usage.bye()
     alice.until(both(lambda: methods() == ["ACK", "BYE"]), "BYE")
+
+
+@pytest.mark.accepts("J3")
+def test_baresip_calls_over_tls(start: Starter, authority: Authority) -> None:
+    """baresip trusts our authority, calls the agent by TLS, and hangs up by it."""
+    port = free_port()
+    certificate = authority.issue("telephone", HOST)
+    agent = start.agent(f"--listen=tls:{port}:interface={HOST}:certFile={certificate}")
+    settings = f"sip_cafile {authority.path}\nsip_certificate {certificate}"
+    dial = f"/dial sip:echo@{HOST}:{port};transport=tls"
+    baresip = start.baresip("-t", "3", "-e", dial, settings=settings)
+    baresip.wait_for("Call established")
+    assert baresip.wait(20) == 0
+    heard = baresip.output()
+    assert "TLS 127.0.0.1" in heard
+    assert "UDP 127.0.0.1" not in heard
+    bye = heard[heard.index("BYE sip:") :]
+    assert "SIP/2.0 200" in bye, "the BYE was not answered"
+    assert agent.running
