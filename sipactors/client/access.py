@@ -194,11 +194,12 @@ class Access:
             # RFC 3891 §3: Replaces in a request other than INVITE MUST be rejected with a 400.
             handle.answer(400)
             return
-        found = find_replaced(handle.request, self.dialogs)
         if "replaces" not in client.capabilities.supported:
             # RFC 3261 §8.2.2: an extension header that is not understood is ignored.
             self._deliver(handle, client)
-        elif isinstance(found, Dialog):
+            return
+        found = find_replaced(handle.request, self.dialogs)
+        if isinstance(found, Dialog):
             # Whose dialog is replaced, his is the call that replaces it.
             handle.replaces = found
             connection: Connection = found.host  # type: ignore[assignment]

@@ -307,7 +307,10 @@ class NotifyUsage(Usage):
             return None
         if self.grant.state in (RESP_WAIT, TERMINATED) or self.dialog.state != CONFIRMED:
             return None
-        return self.terminate("probation").final_response()
+        try:
+            return self.terminate("probation").final_response()
+        except SIPError:
+            return None
 
     def _over(self) -> None:
         self.grant.feed("CLOSED")

@@ -226,7 +226,10 @@ class SubscribeUsage(SubscribedUsage):
         over = self._ending or self.subscription.state in (UNSUBSCRIBED, TERMINATED)
         if over or self.dialog.state != CONFIRMED:
             return None
-        return self.unsubscribe().final_response()
+        try:
+            return self.unsubscribe().final_response()
+        except SIPError:
+            return None
 
 
 def as_event(event: Event | str) -> Event:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from sipactors.actor import TERMINATED
 from sipactors.dialog.dialog import INIT
 from sipactors.dialog.subscription import ENDING_STATUSES, NOTIFY_WAIT, Subscription, seconds_in
+from sipactors.dialog.subscription import INIT as UNSUBSCRIBED
 from sipactors.dialog.usage import Usage
 from sipactors.errors import (
     InvalidDialogResponse,
@@ -236,7 +237,7 @@ class SubscribedUsage(Usage):
             # RFC 6665 §4.1.3: NOTIFY requests MUST contain a Subscription-State header field.
             transaction.answer(400)
             return
-        if self.subscription.state == TERMINATED:
+        if self.subscription.state in (UNSUBSCRIBED, TERMINATED):
             transaction.answer(481)
             return
         transaction.usage = self

@@ -206,7 +206,7 @@ def test_timer_n_ends_a_subscription_without_notify() -> None:
         ({"tag": "t9"}, 481),
     ],
 )
-@pytest.mark.accepts("K5")
+@pytest.mark.accepts("K6")
 def test_notifies_that_are_refused(what: dict[str, Any], status: int) -> None:
     """RFC 6665 §4.1.3: no Subscription-State 400, another event 489, no such subscription 481."""
     scene, peer = with_notifier()
@@ -454,7 +454,7 @@ def test_several_subscriptions_share_a_dialog() -> None:
     scene.nothing_left()
 
 
-@pytest.mark.accepts("K5")
+@pytest.mark.accepts("K6")
 def test_an_event_that_nobody_knows_is_489() -> None:
     """RFC 6665 §4.2.1.1, §8.3.2: 489 with Allow-Events, outside of a dialog and within."""
     scene = Events("alice", "bob")
