@@ -17,7 +17,7 @@ from sipactors.message import SIPURI, Address, as_address
 from sipactors.ua.waiting import Once
 
 if TYPE_CHECKING:
-    from sipactors.client import ClientTransaction, Connection
+    from sipactors.client import ClientTransaction, Connection, Digest
     from sipactors.message import URI
 
 REGISTERED = "REGISTERED"
@@ -62,6 +62,8 @@ class Account(ConnectionObserver):
         "The registration, once `register` was called."
         self.observers: list[Callable[[bool, SIPError | None], object]] = []
         "Told at each change: whether we are registered, and what went wrong."
+        self.digest: Digest | None = None
+        "What asks this account for the password."
         self._password = password
         self._connection: Connection | None = None
         self._registering: Once[None] | None = None
@@ -200,8 +202,10 @@ class Account(ConnectionObserver):
 
     def challenge_received(self, source: Any) -> Login | None:
         """See IDigestChallengeObserver."""
-        if self._password is None:
-            return None
-        if self.realm is not None and any(realm != self.realm for realm in source.challenges):
-            return None
-        return Login(self.user, self._password)
+        wanted = source.challenges
+        if self._password is not None and (self.realm is None or all(each == self.realm for each in wanted)):
+            return Login(self.user, self._password)
+        if self.digest is not None:
+            for realm in wanted:
+                self.digest.ignore(source, realm)
+        return None

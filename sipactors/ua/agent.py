@@ -103,7 +103,7 @@ class UserAgent(MultiService):
         )
         policies = Policies(user_agent=user_agent, contact_from_received=behind_nat)
         self.client = SIPClient(stack, str(uri), SIPObserver(), capabilities, policies)
-        Digest(self.client, self.account)
+        self.account.digest = Digest(self.client, self.account)
         self._incoming = Incoming(self)
         self._connection: Connection | None = None
         self._trigger: Any = None
@@ -302,15 +302,22 @@ class UserAgent(MultiService):
         return response
 
     def subscribe(
-        self, event: Event | str, uri: URI | str, observer: Any = None, *, expires: int | None = None
+        self,
+        event: Event | str,
+        uri: URI | str,
+        observer: Any = None,
+        *,
+        expires: int | None = None,
+        accept: Sequence[str] = (),
     ) -> Subscription:
         """Watch somebody: `presence`, `dialog`, `message-summary`, `reg` or any other event package.
 
-        `observer` provides ISubscriptionObserver, or is a function that gets each state. Raises
-        ArgumentError, TransportFailure.
+        `observer` provides ISubscriptionObserver, or is a function that gets each state. With `expires` 0
+        the state is asked for once. `accept` names the types of bodies, which sipactors knows of its own
+        packages. Raises ArgumentError, TransportFailure.
         """
         self.begin()
-        subscription = Subscription(self, event, uri, observer, expires)
+        subscription = Subscription(self, event, uri, observer, expires, accept)
         self.subscriptions.append(subscription)
         return subscription
 

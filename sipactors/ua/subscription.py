@@ -9,13 +9,14 @@ from zope.interface import implementer
 
 from sipactors.actor import TERMINATED, tell
 from sipactors.client import ConnectionObserver, MessageElements, Refresh, SubscribeUsage
-from sipactors.errors import MalformedMessage, RequestRejected, SIPError, TransactionTimeout
+from sipactors.errors import ArgumentError, MalformedMessage, RequestRejected, SIPError, TransactionTimeout
+from sipactors.events import package_of
 from sipactors.interfaces import ISubscriptionObserver
 from sipactors.message import as_uri
 from sipactors.ua.waiting import Once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from twisted.internet.interfaces import IDelayedCall
 
@@ -61,7 +62,9 @@ class Subscription(ConnectionObserver):
         uri: URI | str,
         observer: Any = None,
         expires: int | None = None,
+        accept: Sequence[str] = (),
     ) -> None:
+        """Raises ArgumentError for a package that is not known, unless `accept` says what bodies it has."""
         self.agent = agent
         self.event = event
         self.uri = as_uri(uri)
@@ -73,6 +76,12 @@ class Subscription(ConnectionObserver):
         self.over = False
         "True when no further state will come."
         self._headers = [] if expires is None else [("Expires", str(expires))]
+        if accept:
+            self._headers.append(("Accept", ", ".join(accept)))
+            capabilities = agent.client.capabilities
+            capabilities.accept = tuple(dict.fromkeys((*capabilities.accept, *accept)))
+        elif not package_of(str(event).partition(";")[0].strip()).accept:
+            raise ArgumentError(f"{event}: an unknown event package: say in accept what bodies it has")
         self._first: Once[Any] = Once()
         self._ended: Once[None] = Once()
         self._leaving = False
@@ -106,7 +115,7 @@ class Subscription(ConnectionObserver):
 
     @property
     def _once(self) -> bool:
-        return self._headers == [("Expires", "0")]
+        return ("Expires", "0") in self._headers
 
     def unsubscribe(self) -> Deferred[None]:
         """End it; the Deferred fires, and never fails, when the notifier has heard."""

@@ -46,6 +46,7 @@ class Office(ConnectionObserver):
         self.requests: list[Any] = []
         self.answers: list[Any] = []
         self.notifier: Any = None
+        self.state: Any = None
         self.domain: ProtectionDomain | None = None
 
     def request_received(self, transaction: Any) -> None:
@@ -67,6 +68,8 @@ class Office(ConnectionObserver):
         elif request.method == "SUBSCRIBE":
             self.notifier = NotifyUsage(transaction)
             transaction.respond(ResponseElements(200))
+            if self.state is not None:
+                self.notifier.notify(self.state)
         else:
             transaction.answer(200)
 
