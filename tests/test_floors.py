@@ -39,7 +39,7 @@ FLOORS: list[dict[str, str]] = [
     },
     {
         "client": """capabilities contacts inspection security logins challenges digest protection served
-            transactions backoff refresh publication registrar registrations registering binding
+            transactions backoff refresh refreshed publication registrar registrations registering binding
             outcomes registration fetch routing access stack client observers standalone waiting
             connection"""
     },

@@ -165,6 +165,9 @@ class Binding(Machine):
         """The seconds until the next try; after nine at one address another one is tried."""
         asked = None if isinstance(failure, SIPError) else retry_after(failure)
         seconds = self._backoff.failed(None if transaction is None else transaction.target, asked)
+        trace = self.host.dispatcher.trace
+        if trace is not None and self._refreshing is not None:
+            trace.note(self, f"{failure}: tried again in {seconds:.0f} s")
         target = self._backoff.exhausted
         if target is not None:
             self.host.access.locator.failed(target, seconds + 60)

@@ -79,7 +79,7 @@ class Connection(Machine):
         self.dialogs = access.dialogs
         self.last_error: SIPError | None = None
         "Why the connection left ACTIVE; set before the observer hears of it."
-        self.registrations = Registrations(access.dispatcher.dice)
+        self.registrations: Registrations = Registrations(access.dispatcher.dice)
         "What the registrations of this connection share."
         self._children: dict[Any, None] = {}
         client.connect(self)
@@ -296,7 +296,9 @@ class Connection(Machine):
 
     def contact(self, flow: IFlow, local: Address | str, given: Address | None, secure: bool) -> str:
         """See IDialogHost."""
-        return contact_on(flow, local, secure) if given is None else str(given)
+        if given is not None:
+            return str(given)
+        return contact_on(flow, self.registrations.local_uri_host(flow), local, secure)
 
     # ------------------------------------------------------------------ requests of peers
 

@@ -11,11 +11,10 @@ if TYPE_CHECKING:
     from sipactors.message import Address
 
 
-def contact_on(flow: IFlow, local: Address | str, secure: bool) -> str:
-    """The user of our own address at the host and port of a flow, as a Contact has it."""
+def contact_on(flow: IFlow, place: str, local: Address | str, secure: bool) -> str:
+    """The user of our own address at `place`, the host and port by which peers reach us over a flow."""
     address = as_address(local, "From") if isinstance(local, str) else local
     scheme = "sips" if secure else "sip"
-    place = flow.local_uri_host
     if address.is_sip:
         user, at, _ = address.uri_text.partition(":")[2].partition("@")
         place = f"{user.partition(':')[0]}@{place}" if at else place

@@ -8,8 +8,8 @@ from zope.interface import implementer
 
 from sipactors.client.backoff import PASSING_ERRORS, passes
 from sipactors.client.binding import REGISTERED, RETRYING, UNREGISTERED, Binding
-from sipactors.client.publication import min_expires
 from sipactors.client.refresh import DEFAULT_EXPIRES
+from sipactors.client.refreshed import min_expires
 from sipactors.client.registering import DEREGISTER, REFRESH, UPDATE, Registering
 from sipactors.client.registrar import Confirmation, check_register_elements, read_confirmation
 from sipactors.errors import (
@@ -152,8 +152,9 @@ class Outcomes(Binding):
         self._former = contact
         self._keep(confirmation)
         self.feed("CONFIRMED", transaction)
-        if self.host.client.policies.contact_from_received and self._contacts.see(response, contact):
-            moved = True
+        if self.host.client.policies.contact_from_received and self._contacts.fills:
+            flow = transaction.flow
+            moved = (flow is not None and self.host.registrations.see(flow, response.via)) or moved
         if news:
             self._tell("registration_response_received", transaction, self)
         if moved and not pending.follows:

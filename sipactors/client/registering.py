@@ -10,28 +10,24 @@ from sipactors.message import SIPURI, Address
 if TYPE_CHECKING:
     from sipactors.client.connection import Connection
     from sipactors.interfaces import IFlow
-    from sipactors.message import Request, Response
+    from sipactors.message import Request
 
 REGISTER = "register"
 UPDATE = "update"
 REFRESH = "refresh"
 DEREGISTER = "deregister"
 
-Place = tuple[str, int]
-
 
 class ContactMaker:
     """Makes the Contact of a registration for a flow: as it was given, or with the host that peers see."""
 
-    __slots__ = ("_aor", "_connection", "_given", "_secure", "seen")
+    __slots__ = ("_aor", "_connection", "_given", "_secure")
 
     def __init__(self, connection: Connection, aor: Address, given: Address | None, secure: bool) -> None:
         self._connection = connection
         self._aor = aor
         self._given = given
         self._secure = secure
-        self.seen: Place | None = None
-        "The address that the registrar saw us at, once it is to be used."
 
     @property
     def fills(self) -> bool:
@@ -51,8 +47,6 @@ class ContactMaker:
             made = Address.parse(self._connection.contact(flow, local, None, self._secure))
             uri = made.uri
             assert isinstance(uri, SIPURI)
-            if self.seen is not None:
-                uri = uri.replace(host=self.seen[0], port=self.seen[1])
             if given is not None and isinstance(given.uri, SIPURI):
                 uri = uri.with_params(given.uri.params)
                 made = Address(uri, given.display_name, given.params)
@@ -60,20 +54,6 @@ class ContactMaker:
                 made = Address(uri, None, made.params)
         made.expires = None
         return made
-
-    def see(self, response: Response, contact: Address) -> bool:
-        """Take the address that a 2xx says we were seen at (RFC 3581); True when our Contact is another."""
-        via = response.via
-        uri = contact.uri
-        if not self.fills or not isinstance(uri, SIPURI):
-            return False
-        host = via.received or via.host
-        port = via.rport if isinstance(via.rport, int) and via.rport is not True else via.port
-        port = 5060 if port is None else port
-        if (uri.host.lower(), uri.port or 5060) == (host.lower(), port):
-            return False
-        self.seen = (host, port)
-        return True
 
 
 class Registering(Turn):

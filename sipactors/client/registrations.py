@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING
 
 from sipactors.client.registrar import Registrar
 from sipactors.errors import ICMPFailure, ResolvingFailure, SIPError, TransactionTimeout, TransportFailure
+from sipactors.locating.targets import DEFAULT_PORTS
 from sipactors.message import SIPURI
+from sipactors.message.grammar import bracketed
 
 if TYPE_CHECKING:
     from sipactors.client.binding import Binding
     from sipactors.client.transactions import ClientTransaction
     from sipactors.dice import Dice
+    from sipactors.interfaces import IFlow
     from sipactors.locating import Target
-    from sipactors.message import URI
+    from sipactors.message import URI, Via
 
 
 class Hop:
@@ -62,6 +65,7 @@ class Registrations:
         self.hops: dict[str, Hop] = {}
         "The next hops they go by."
         self._registrars: dict[str, Registrar] = {}
+        self._seen: dict[tuple[str, tuple[str, int]], str] = {}
         self._dice = dice
 
     def registrar(self, uri: URI) -> Registrar:
@@ -75,6 +79,21 @@ class Registrations:
     def hop(self, uri: URI | None) -> Hop | None:
         """What is known of a next hop; None when no registration goes by it."""
         return self.hops.get(hop_key(uri)) if self.hops and uri is not None else None
+
+    def local_uri_host(self, flow: IFlow) -> str:
+        """host:port for a Contact by which peers reach us over a flow: the one a registrar saw, if asked."""
+        seen = self._seen.get((flow.transport, flow.local)) if self._seen else None
+        return flow.local_uri_host if seen is None else seen
+
+    def see(self, flow: IFlow, via: Via) -> bool:
+        """Take the address that a registrar saw us at (RFC 3581 §4); True when it is not the one in use."""
+        port = via.rport if via.rport is not None and via.rport is not True else via.port
+        host = bracketed(via.received or via.host)
+        seen = f"{host}:{DEFAULT_PORTS[flow.transport] if port is None else port}"
+        if seen.lower() == self.local_uri_host(flow).lower():
+            return False
+        self._seen[flow.transport, flow.local] = seen
+        return True
 
     def request_failed(self, error: SIPError, transaction: ClientTransaction) -> None:
         """A request failed: when that shows that an outbound proxy is dead, its registrations hear of it."""

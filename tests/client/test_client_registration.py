@@ -403,6 +403,9 @@ def test_the_address_that_the_registrar_saw_is_used_when_asked() -> None:
     assert town.events() == [("registration_response_received", transaction, binding)]
     assert str(binding.registered_contact.uri) == "sip:alice@192.0.2.7:40000"
     assert list(town.office.bindings[ALICE]) == ["sip:alice@192.0.2.7:40000"]
+    InviteUsage.outgoing(town.connection, BOB, context=binding).invite()
+    town.clock.advance(0.1)
+    assert town.sent("INVITE")[0].get("Contact") == "<sip:alice@192.0.2.7:40000>"
     town.clock.advance(3000)
     assert [each.get_all("Contact") for each in town.sent()] == [["<sip:alice@192.0.2.7:40000>"]]
 
