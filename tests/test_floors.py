@@ -44,8 +44,8 @@ FLOORS: list[dict[str, str]] = [
             connection"""
     },
     {
-        "ua": """waiting dtmf media progress transfer call account subscription messaging incoming
-            agent""",
+        "ua": """waiting dtmf media observers progress transfer talking call account subscription messaging
+            incoming service agent""",
         "services": "bindings registrar response_context proxy pidf presence back_to_back",
     },
     {"storage": "memory sqlite redis"},

@@ -5,8 +5,8 @@ from sipactors.ua.account import Account
 from sipactors.ua.agent import UserAgent
 from sipactors.ua.call import Call
 from sipactors.ua.messaging import Message, Publication
-from sipactors.ua.progress import CallObserver, Ending
-from sipactors.ua.subscription import Subscription, SubscriptionObserver
+from sipactors.ua.observers import CallObserver, Ending, SubscriptionObserver
+from sipactors.ua.subscription import Subscription
 from sipactors.ua.transfer import Transfer
 
 __all__ = [

@@ -5,37 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from twisted.internet.defer import Deferred, succeed
 
-from sipactors.actor import TERMINATED
 from sipactors.client import InviteUsage, MessageElements, ResponseElements
 from sipactors.dialog.dialog import CONFIRMED
-from sipactors.errors import (
-    ArgumentError,
-    InvalidDialogState,
-    InvalidTransactionState,
-    RequestPending,
-    SIPError,
-)
+from sipactors.errors import ArgumentError, InvalidDialogState, InvalidTransactionState, SIPError
 from sipactors.message import Address, as_uri
-from sipactors.ua.dtmf import check_digits, digit_elements
 from sipactors.ua.media import SDP_TYPE, CallMedia, Description, session_of
-from sipactors.ua.progress import CallProgress, Ending
-from sipactors.ua.transfer import Transferring
-from sipactors.ua.waiting import Once
+from sipactors.ua.observers import Ending
+from sipactors.ua.talking import Talking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-
-    from sipactors.client import ClientTransaction, ServerTransaction
+    from sipactors.client import ServerTransaction
+    from sipactors.interfaces import ICallObserver
     from sipactors.message import URI
     from sipactors.ua.agent import UserAgent
 
-DIGIT_DURATION = 160
-"Milliseconds for which a digit is pressed."
 
-
-class Call(CallProgress):
+class Call(Talking):
     """One call, in either direction. `UserAgent` makes them.
 
     Set `observer` (an ICallObserver) to hear of it, or wait with `answered()` and `ended()`. What needs an
@@ -51,11 +38,6 @@ class Call(CallProgress):
     def incoming(self) -> bool:
         """True when the peer called."""
         return self.invitation is not None
-
-    @property
-    def state(self) -> str:
-        """INIT, EARLY (it rings), CONFIRMED or TERMINATED: the state of its dialog."""
-        return TERMINATED if self.ending is not None else self.usage.dialog.state
 
     @property
     def remote_uri(self) -> URI:
@@ -77,12 +59,6 @@ class Call(CallProgress):
         """True while the peer does not want to hear us."""
         return self.media.held_by_peer
 
-    @property
-    def on_hold(self) -> bool:
-        """True while we have the call on hold."""
-        streams = [each for each in self.media.engine.streams if each is not None]
-        return bool(streams) and all(each.held for each in streams)
-
     def answered(self) -> Deferred[Call]:
         """A Deferred of this call once it is established; fails with CallRejected, or why it never was."""
         return self._answered.wait()
@@ -102,13 +78,18 @@ class Call(CallProgress):
         from_: Any,
     ) -> None:
         """Send the INVITE. Raises ArgumentError, ResourceNotAvailable, TransportFailure."""
-        body = self.media.offer(offer) if offer is not None or self.media.can_offer else b""
-        self.usage = InviteUsage.outgoing(
-            self.agent.connection, as_uri(uri), context=context, from_=from_, observer=self
-        )
+        try:
+            body = self.media.offer(offer) if offer is not None or self.media.can_offer else b""
+            elements = MessageElements(headers, body, SDP_TYPE if body else None)
+            self.usage = InviteUsage.outgoing(
+                self.agent.connection, as_uri(uri), context=context, from_=from_, observer=self
+            )
+        except BaseException:
+            self.media.stop()
+            raise
         self.usage.follow_redirects = self.agent.follow_redirects
         try:
-            self.usage.invite(MessageElements(list(headers), body, SDP_TYPE if body else None))
+            self.usage.invite(elements)
         except SIPError:
             self.usage.close()
             self.media.stop()
@@ -192,108 +173,6 @@ class Call(CallProgress):
         invitation.respond(elements)
         self._finish(Ending(False, elements.status, elements.reason or ""))
 
-    # ------------------------------------------------------------------ during the call
-
-    def hold(self) -> Deferred[Call]:
-        """Hear nothing for a while (RFC 3264 §8.4); the Deferred is of the call once the peer has agreed.
-
-        It fails with RequestRejected when the peer does not. Raises RequestPending while another change
-        is under way, InvalidDialogState unless the call is established.
-        """
-        return self._hold(True)
-
-    def resume(self) -> Deferred[Call]:
-        """Hear again; see `hold`."""
-        return self._hold(False)
-
-    def _hold(self, held: bool) -> Deferred[Call]:
-        before = self.on_hold
-        self._check_change()
-        self.media.hold(held)
-
-        def agreed(call: Call) -> Call:
-            self.media.tell_hold(held)
-            return call
-
-        return self._reinvite(None, lambda: self.media.hold(before)).addCallback(agreed)
-
-    def change(self, sdp: Description) -> Deferred[Call]:
-        """Offer another session, by a description with at least as many m= lines as before; see `hold`."""
-        self._check_change()
-        return self._reinvite(sdp, lambda: None)
-
-    def _check_change(self) -> None:
-        if self.state != CONFIRMED or not self._answered.done:
-            raise InvalidDialogState("the call is not established")
-        if self._change is not None:
-            raise RequestPending("another change of this call is under way")
-
-    def _reinvite(self, sdp: Description | None, undo: Callable[[], object]) -> Deferred[Call]:
-        body = b""
-        try:
-            body = self.media.offer(sdp)
-            transaction: ClientTransaction = self.usage.invite(
-                MessageElements(body=body, content_type=SDP_TYPE)
-            )
-        except SIPError:
-            if body:
-                self.media.refused()
-            undo()
-            raise
-        waiting: Once[Call] = Once()
-        self._change = (transaction, waiting, undo)
-        return waiting.wait()
-
-    def dtmf(self, digits: str, duration: int = DIGIT_DURATION) -> Deferred[None]:
-        """Press digits by INFO, one after the other, each for so many milliseconds.
-
-        The Deferred fires when the peer has taken the last one, and fails with RequestRejected when it
-        refuses one. Raises ArgumentError for what is no digit.
-        """
-        return self._press(check_digits(digits), duration)
-
-    @inlineCallbacks
-    def _press(self, digits: str, duration: int) -> Generator[Deferred[Any], Any, None]:
-        for digit in digits:
-            transaction = self.usage.send_request("INFO", digit_elements(digit, duration))
-            self.agent.check((yield transaction.final_response()))
-
-    def next_digit(self) -> Deferred[str]:
-        """A Deferred of the next digit that the peer presses; fails when the call ends before."""
-        if self.ending is not None:
-            raise InvalidDialogState("the call has ended")
-        deferred = self._digits.get()
-        self._digits_wanted.append(deferred)
-
-        def pressed(result: Any) -> Any:
-            self._digits_wanted.remove(deferred)
-            return result
-
-        return deferred.addBoth(pressed)
-
-    # ------------------------------------------------------------------ transfer
-
-    def transfer(self, target: Call | Address | URI | str) -> Deferred[None]:
-        """Let the peer call `target` in our place; our call is hung up once that one is answered.
-
-        With another established call of ours as the target, the two peers are connected with each other
-        (attended transfer). The Deferred fails with RequestRejected when the peer refuses, or its call is
-        refused: ours then goes on. Raises InvalidDialogState unless the call is established.
-        """
-        if self.state != CONFIRMED:
-            raise InvalidDialogState("the call is not established")
-        to = target.usage.dialog if isinstance(target, Call) else target
-        transferring = Transferring(self.usage.dialog, to, str(self.usage.dialog.local_uri))
-        return transferring.done.wait().addCallback(lambda _: self.hangup())
-
-    def was_transferred(self, other: Call) -> None:
-        """The peer has transferred us: `other` is the new call."""
-        self._tell("transferred", other)
-
-    def was_replaced(self, other: Call) -> None:
-        """Another call takes the place of this one."""
-        self._tell("replaced", other)
-
     # ------------------------------------------------------------------ the end
 
     def hangup(self, reason: str | None = None) -> Deferred[None]:
@@ -328,6 +207,14 @@ class Call(CallProgress):
         return done.addBoth(lambda _: None)
 
 
-def new_media(agent: UserAgent, session: Any, like: Call | None) -> CallMedia:
-    """The session of a new call, with an id that was never used before."""
-    return CallMedia(agent.stack.dice.below(2**48), session, None if like is None else like.media)
+def new_call(
+    agent: UserAgent, observer: ICallObserver | None, like: Call | None, *, with_media: bool = True
+) -> Call:
+    """A call with a session of its own; without a media session it has the media of the call `like`."""
+    with_media = with_media and agent.media is not None
+    # A number for o= that was never used before (RFC 3264 §5).
+    session_id = agent.stack.dice.below(2**48)
+    call = Call(agent, CallMedia(session_id, None if like is None or with_media else like.media), observer)
+    if with_media and agent.media is not None:
+        call.media.media = agent.media(call)
+    return call

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from sipactors.client import ConnectionObserver
 from sipactors.dialog.replaces import call_of
 from sipactors.errors import MalformedMessage, SIPError, TransportFailure
-from sipactors.ua.call import Call, new_media
+from sipactors.ua.call import Call, new_call
 from sipactors.ua.messaging import Message
 from sipactors.ua.transfer import Transfer
 from sipactors.ua.waiting import run
@@ -72,10 +72,8 @@ class Incoming(ConnectionObserver):
             # RFC 3261 §21.4.18: the callee is there but "currently unavailable".
             transaction.answer(480)
             return
-        call = Call(agent, new_media(agent, None, replaced), None)
+        call = new_call(agent, None, replaced)
         call.arrive(transaction)
-        if agent.media is not None:
-            call.media.media = agent.media(call)
         agent.calls.append(call)
         if replaced is not None:
             self._replace(call, replaced)

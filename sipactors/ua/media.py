@@ -37,24 +37,24 @@ class CallMedia:
     Where it has not, the session is signalling only: audio at the discard port.
     """
 
-    def __init__(
-        self, session_id: int, media: IMediaSession | None = None, like: CallMedia | None = None
-    ) -> None:
+    def __init__(self, session_id: int, like: CallMedia | None = None) -> None:
         streams: list[LocalMedia] = []
         host = "0.0.0.0"
-        if like is not None and media is None:
+        if like is not None:
             streams = [replace(each, held=False) for each in like.engine.streams if each is not None]
             host = like.engine.host
         self.engine: OfferAnswer = OfferAnswer(host, streams, session_id=session_id)
         "The offer/answer engine, with `local`, `remote` and `negotiated`."
-        self.media = media
+        self.media: IMediaSession | None = None
+        "What the session is for, when there is something in the box."
         self._composed = bool(streams)
         self._sent: SessionDescription | None = None
         self._preview: bytes | None = None
 
     def fork(self) -> CallMedia:
         """The session of another dialog that the same offer of ours may make."""
-        other = CallMedia(0, self.media)
+        other = CallMedia(0)
+        other.media = self.media
         other.engine = deepcopy(self.engine)
         other._composed, other._sent = self._composed, self._sent
         return other

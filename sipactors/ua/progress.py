@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred, DeferredQueue
-from zope.interface import implementer
 
 from sipactors.actor import TERMINATED, tell
 from sipactors.client import ConnectionObserver, MessageElements, ResponseElements
@@ -21,56 +19,17 @@ from sipactors.errors import (
     RequestRejected,
     SIPError,
 )
-from sipactors.interfaces import ICallObserver
 from sipactors.ua.dtmf import read_digits
 from sipactors.ua.media import SDP_TYPE, CallMedia, session_of
+from sipactors.ua.observers import CallObserver, Ending
 from sipactors.ua.waiting import Once
 
 if TYPE_CHECKING:
     from sipactors.client import ClientTransaction, InviteUsage, ServerTransaction
+    from sipactors.interfaces import ICallObserver
     from sipactors.message import Request, Response
     from sipactors.ua.agent import UserAgent
     from sipactors.ua.call import Call
-
-
-@dataclass(slots=True)
-class Ending:
-    """How a call ended."""
-
-    by_peer: bool
-    "True when the peer hung up, canceled or refused it."
-    status: int | None = None
-    "The final status of the INVITE when it was not answered, else None."
-    reason: str = ""
-    "In words: the reason phrase, or what Reason said (RFC 3326)."
-    error: SIPError | None = None
-    "What went wrong, if anything did."
-
-
-@implementer(ICallObserver)
-class CallObserver:
-    """An observer of calls that does nothing: derive from it and override what you want to hear."""
-
-    def progressed(self, call: Any, response: Any) -> None:
-        """See ICallObserver."""
-
-    def answered(self, call: Any) -> None:
-        """See ICallObserver."""
-
-    def changed(self, call: Any) -> None:
-        """See ICallObserver."""
-
-    def digit_received(self, call: Any, digit: str) -> None:
-        """See ICallObserver."""
-
-    def transferred(self, call: Any, other: Any) -> None:
-        """See ICallObserver."""
-
-    def replaced(self, call: Any, other: Any) -> None:
-        """See ICallObserver."""
-
-    def ended(self, call: Any, ending: Any) -> None:
-        """See ICallObserver."""
 
 
 class CallProgress(ConnectionObserver):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
-from zope.interface import implementer
 
 from sipactors.actor import TERMINATED, tell
 from sipactors.client import ConnectionObserver, MessageElements, Refresh, SubscribeUsage
@@ -13,10 +12,11 @@ from sipactors.errors import ArgumentError, MalformedMessage, RequestRejected, S
 from sipactors.events import package_of
 from sipactors.interfaces import ISubscriptionObserver
 from sipactors.message import as_uri
+from sipactors.ua.observers import SubscriptionObserver
 from sipactors.ua.waiting import Once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from twisted.internet.interfaces import IDelayedCall
 
@@ -30,22 +30,6 @@ AGAIN_LATER = ("probation", "giveup")
 
 LATER = 60.0
 "Seconds after which it does so when the notifier does not say."
-
-
-@implementer(ISubscriptionObserver)
-class SubscriptionObserver:
-    """An observer that calls a function with each state, or does nothing; derive from it for more."""
-
-    def __init__(self, function: Callable[[Any], object] | None = None) -> None:
-        self._function = function
-
-    def state_received(self, subscription: Any, value: Any) -> None:
-        """See ISubscriptionObserver."""
-        if self._function is not None:
-            self._function(value)
-
-    def subscription_ended(self, subscription: Any, error: Any) -> None:
-        """See ISubscriptionObserver."""
 
 
 class Subscription(ConnectionObserver):
