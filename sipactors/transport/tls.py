@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, cast
 
 from OpenSSL import SSL
@@ -34,6 +35,9 @@ ASKING = {
     "required": SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
 }
 "What `verify=` of a description means for those who connect."
+
+_GATHERS = "clock" in inspect.signature(TLSMemoryBIOFactory).parameters
+"Newer releases of Twisted gather small writes until the reactor's next turn."
 
 WRONG_PURPOSE = 26
 "X509_V_ERR_INVALID_PURPOSE of OpenSSL."
@@ -119,13 +123,26 @@ class _Creator:
         return connection
 
 
+class _Transport(TLSMemoryBIOFactory.protocol):  # type: ignore[misc, valid-type]
+    """TLS that ends when we end it."""
+
+    def loseConnection(self) -> None:
+        """See ITransport."""
+        super().loseConnection()
+        if self.disconnecting and self.transport is not None:
+            # RFC 8446 §6.1: having sent its close_notify, a side need not wait for the one of its peer.
+            self.transport.loseConnection()
+
+
 class _TLSFactory(TLSMemoryBIOFactory):
     """Puts TLS between connections and what another factory makes for them."""
 
     noisy = False
+    protocol = _Transport
 
     def __init__(self, listener: TLSListener, client: bool, inner: Any, name: str | None) -> None:
-        super().__init__(_Creator(listener, name), client, inner, listener.site.reactor)
+        clock = (listener.site.reactor,) if _GATHERS else ()
+        super().__init__(_Creator(listener, name), client, inner, *clock)
         self._listener = listener
 
     def buildProtocol(self, addr: Any) -> Any:
