@@ -12,7 +12,7 @@ from sipactors.testing.agents import ok
 
 @pytest.mark.accepts("D4")
 def test_one_final_response_and_no_100_of_the_applications() -> None:
-    """RFC 3261 §17.2.1: any other final responses passed by the TU to the server transaction are discarded."""
+    """RFC 3261 §17.2.1: other final responses that the TU passes in this state are discarded."""
     network = Network(Clock())
     alice = Phone(network, "alice", "10.0.0.1")
     bob = Phone(network, "bob", "10.0.0.2", on_call="ring")

@@ -82,7 +82,7 @@ class Place:
         host = f"{agent.name}.example.com"
         return f"{scheme}:{agent.name}@{host}:{agent.layer.addresses[0][2]};transport={self.kind}"
 
-    def until(self, done: Callable[[], object], what: str = "", seconds: float = 10.0) -> None:
+    def until(self, done: Callable[[], object], what: str = "", seconds: float = 30.0) -> None:
         end = time.monotonic() + seconds
         while not done():
             assert time.monotonic() < end, f"it did not happen in time: {what}"

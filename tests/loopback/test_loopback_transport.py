@@ -47,7 +47,7 @@ class Machine:
         self.layers.append(layer)
         return layer
 
-    def until(self, done: Callable[[], object], seconds: float = 5.0) -> None:
+    def until(self, done: Callable[[], object], seconds: float = 30.0) -> None:
         """Turn the reactor until something is so."""
         end = time.monotonic() + seconds
         while not done():
