@@ -196,7 +196,7 @@ class NotifyUsage(Usage):
             if transaction is self._final:
                 self._over()
             elif response.status in ENDING_STATUSES and self.grant.state != TERMINATED:
-                # RFC 6665 §4.2.2: with these answers "the notifier MUST remove the subscription".
+                # RFC 6665 §4.2.2: these answers make the notifier remove the subscription.
                 self._over()
                 error = TerminatedWithResponse(f"{response.status} {response.reason}")
                 self.tell("usage_failed", error, self, transaction)
@@ -241,7 +241,7 @@ class NotifyUsage(Usage):
         if self._suppressed:
             response.set("Refer-Sub", "false")
         elif transaction.method == "SUBSCRIBE":
-            # RFC 6665 §4.2.1.1: 2xx "MUST contain an Expires header field", of no longer than was asked.
+            # RFC 6665 §4.2.1.1: a 2xx says in Expires how long, and no longer than was asked for.
             response.set("Expires", self._seconds(seconds_in(response, "Expires")))
 
     def _seconds(self, given: int | None = None) -> int:

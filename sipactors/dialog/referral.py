@@ -40,8 +40,7 @@ class Referral:
 def read_referral(request: Request) -> Referral:
     """What a REFER asks for; MalformedMessage(400) when it does not say so properly."""
     target: Address | None = request.typed("Refer-To")
-    # RFC 3515 §2.4.2: "An agent … receiving a REFER request … MUST return a 400 (Bad Request) if the
-    # request contained zero or more than one Refer-To header field values."
+    # RFC 3515 §2.4.2: a REFER with no Refer-To, or with more than one, is answered with a 400.
     if target is None:
         raise MalformedMessage(400, "Refer-To: exactly one is needed", request)
     referral = Referral(target.uri, referred_by=request.typed("Referred-By"))
@@ -53,8 +52,7 @@ def read_referral(request: Request) -> Referral:
         params = [(name, value) for name, value in uri.params.items() if name.lower() != "method"]
         referral.uri = uri.replace(params=params, headers=())
     if referral.referred_by is not None:
-        # RFC 3892 §2.2: "A refer recipient … MUST copy the Referred-By header field into the referenced
-        # request".
+        # RFC 3892 §2.2: whoever is referred copies Referred-By into the request that it sends.
         referral.headers.append(("Referred-By", request.get("Referred-By") or ""))
     return referral
 

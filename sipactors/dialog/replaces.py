@@ -21,7 +21,7 @@ def find_replaced(request: Request, table: DialogTable) -> Dialog | int | None:
     replaces: Replaces | None = request.typed("Replaces")
     if replaces is None:
         return None
-    # RFC 3891 §3: "the to-tag parameter … is compared to the local tag", and from-tag to the remote one;
+    # RFC 3891 §3: to-tag is compared to our own tag in the dialog, and from-tag to the peer's;
     # "0" stands for the missing tag of an RFC 2543 peer.
     dialog = table.by_tags(replaces.call_id, replaces.to_tag, replaces.from_tag)
     if dialog is None and replaces.from_tag == "0":
@@ -31,10 +31,10 @@ def find_replaced(request: Request, table: DialogTable) -> Dialog | int | None:
         # RFC 3891 §3: no match, or a dialog that no INVITE made: 481.
         return 481
     if usage.ending:
-        # RFC 3891 §3: a dialog that has been terminated: "the UA SHOULD decline the request with a 603".
+        # RFC 3891 §3: a dialog that is ending is not replaced any more: 603.
         return 603
     if dialog.state == CONFIRMED:
-        # RFC 3891 §3: with "early-only" a confirmed dialog is not replaced: "486 Busy Here".
+        # RFC 3891 §3: with early-only a confirmed dialog is not replaced: 486.
         return 486 if replaces.early_only else dialog
     # RFC 3891 §3: an early dialog that was not initiated by this UA is not replaced: 481.
     return dialog if dialog.initiator else 481

@@ -124,8 +124,8 @@ def test_what_is_written_reads_the_same(write: Any, read: Any, value: Any) -> No
     assert read(write(value)) == value
 
 
-def test_the_example_of_rfc_3863() -> None:
-    """RFC 3863 §4.3.2: the document with several tuples, an extension in the status, and notes."""
+def test_a_presence_document_with_prefixes_and_an_extension() -> None:
+    """RFC 3863 §4: PIDF with namespace prefixes, an extension in the status, and a note."""
     presence = read_presence(
         b"""<?xml version="1.0" encoding="UTF-8"?>
         <impp:presence xmlns:impp="urn:ietf:params:xml:ns:pidf"
@@ -144,8 +144,8 @@ def test_the_example_of_rfc_3863() -> None:
     assert presence.notes == [Note("My other name is Nobody", "en")]
 
 
-def test_the_example_of_rfc_4235() -> None:
-    """RFC 4235 §4.4: a full document with one confirmed dialog."""
+def test_a_dialog_info_document() -> None:
+    """RFC 4235 §4: a full document with one canceled dialog."""
     info = read_dialog_info(
         b"""<?xml version="1.0"?>
         <dialog-info xmlns="urn:ietf:params:xml:ns:dialog-info" version="0" state="full"
@@ -169,8 +169,8 @@ def test_the_example_of_rfc_4235() -> None:
     ]
 
 
-def test_the_example_of_rfc_3842() -> None:
-    """RFC 3842 §4.2: Messages-Waiting, the account, and counts with urgent ones in brackets."""
+def test_a_message_summary() -> None:
+    """RFC 3842 §5: Messages-Waiting, the account, and counts with urgent ones in brackets."""
     summary = read_message_summary(
         b"Messages-Waiting: yes\r\nMessage-Account: sip:alice@vmail.example.com\r\n"
         b"Voice-Message: 2/8 (0/2)\r\n"
