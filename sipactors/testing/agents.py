@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from sipactors.client import (
     Stack,
     Timing,
 )
+from sipactors.dice import Dice
 from sipactors.errors import ArgumentError, MalformedMessage
 from sipactors.interfaces import IConnectionObserver, IResolver, ISIPObserver, ITrace
 from sipactors.message import parse
@@ -39,6 +41,7 @@ class Phone:
     a status to refuse it with, "ignore", or a function that gets the transaction. MESSAGE and other
     requests are answered 200. `then` adds functions by the observer's method, as Recorder.observe does.
     What the observer hears goes into `recorder`, under the phone's name; several phones may share one.
+    Its tags, branches and random waits follow from the network's seed.
     """
 
     def __init__(
@@ -71,7 +74,9 @@ class Phone:
         "The usages of calls that came and were not refused, in order."
         self.invitations: list[Any] = []
         "The server transactions of INVITEs that began calls."
-        self.stack = Stack(self.host, timing=timing, limits=limits, resolver=resolver, trace=trace)
+        # Waiting times of chance are the same in each run: a test that passes once passes always.
+        dice = Dice(random.Random(f"{network.seed} {name}").randbytes)
+        self.stack = Stack(self.host, timing=timing, limits=limits, resolver=resolver, trace=trace, dice=dice)
         self.stack.add_access_point(
             AccessPoint("lan", [_listen(kind, port, address) for address in addresses for kind in transports])
         )

@@ -40,6 +40,8 @@ class Network:
         self.rules: list[Rule] = []
         self.hosts: dict[str, Host] = {}
         "Every host by its name."
+        self.seed = seed
+        "What all chance on this network, and of the ready agents on it, follows from."
         self._dice = random.Random(seed)
         self._links: dict[tuple[Host, Host], Link] = {}
         self._owners: dict[str, Host] = {}
