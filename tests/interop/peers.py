@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import pathlib
+import socket
 import subprocess
 import time
 import wave
@@ -75,7 +77,14 @@ class Baresip(Program):
     """baresip with a folder of its own: no sound card, silence from a file, orders over TCP."""
 
     def __init__(
-        self, path: str, folder: pathlib.Path, *options: str, user: str = "alice", settings: str = ""
+        self,
+        path: str,
+        folder: pathlib.Path,
+        *options: str,
+        user: str = "alice",
+        settings: str = "",
+        account: str = "",
+        answers: bool = True,
     ) -> None:
         folder.mkdir(parents=True)
         # It takes the port after its own for TLS, whether that is asked for or not.
@@ -104,8 +113,9 @@ class Baresip(Program):
             *settings.splitlines(),
         ]
         (folder / "config").write_text("\n".join((*lines, "")))
-        address = f"<sip:{user}@{HOST}:{self.port}>"
-        (folder / "accounts").write_text(f"{address};regint=0;audio_codecs=pcmu;answermode=auto\n")
+        account = account or f"<sip:{user}@{HOST}:{self.port}>;regint=0"
+        mode = "auto" if answers else "manual"
+        (folder / "accounts").write_text(f"{account};audio_codecs=pcmu;answermode={mode}\n")
         (folder / "contacts").write_text("")
         arguments = [path, "-4", "-f", str(folder), "-s", "-v", *options]
         super().__init__(arguments, folder / "baresip.log", environment={"HOME": str(folder)})
@@ -122,6 +132,19 @@ class Baresip(Program):
     def wait_ready(self) -> None:
         """Return once it takes orders."""
         self.wait_for("baresip is ready.")
+
+    def order(self, command: str, params: str = "") -> None:
+        """Let it do what its user would type: `dial` and a URI, `hold`, `resume`, `transfer`, `hangup`."""
+        text = json.dumps({"command": command, "params": params})
+        with socket.create_connection((HOST, self.control), 5) as control:
+            # A netstring; what comes back are events and the answer, as such.
+            control.sendall(f"{len(text)}:{text},".encode())
+            answer = b""
+            while b'"response":true' not in answer:
+                received = control.recv(65536)
+                assert received, f"baresip did not take {command!r}"
+                answer += received
+        assert b'"ok":true' in answer, f"baresip refused {command!r}: {answer.decode()}"
 
 
 class Kamailio(Program):

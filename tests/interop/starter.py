@@ -50,10 +50,21 @@ class Starter:
         self._started.append(sipsak)
         return sipsak
 
-    def baresip(self, *options: str, user: str = "alice", settings: str = "") -> peers.Baresip:
-        """baresip, once it is ready; `settings` are further lines of its configuration."""
+    def baresip(
+        self,
+        *options: str,
+        user: str = "alice",
+        settings: str = "",
+        account: str = "",
+        answers: bool = True,
+    ) -> peers.Baresip:
+        """baresip, once it is ready; `settings` are further lines of its configuration, `account` is one that
+        is not `user` without a registrar, and without `answers` it rings."""
         folder = self.folder / f"baresip-{len(self._started)}"
-        baresip = peers.Baresip(self._require("baresip"), folder, *options, user=user, settings=settings)
+        path = self._require("baresip")
+        baresip = peers.Baresip(
+            path, folder, *options, user=user, settings=settings, account=account, answers=answers
+        )
         self._started.append(baresip)
         baresip.wait_ready()
         return baresip
