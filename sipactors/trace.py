@@ -29,6 +29,12 @@ def describe(data: bytes) -> str:
     return f"{_text(start)} ({number})"
 
 
+def call_id(data: bytes) -> bytes | None:
+    """The Call-ID of one message as it is written, None when none is found near its beginning."""
+    found = _CALL_ID.search(data, 0, 16384)
+    return found[1].rstrip() if found else None
+
+
 def _text(data: bytes) -> str:
     return data[:160].decode("utf-8", "backslashreplace").encode("unicode_escape").decode("ascii")
 
@@ -63,8 +69,8 @@ class Ladder:
 
     def _line(self, flow: IFlow, arrow: str, data: bytes) -> None:
         ends = f"{flow.transport} {_place(flow.local)} {arrow} {_place(flow.peer)}"
-        call_id = _CALL_ID.search(data, 0, 16384) if self._call_ids else None
-        tail = f" [{_text(call_id[1])}]" if call_id else ""
+        known = call_id(data) if self._call_ids else None
+        tail = f" [{_text(known)}]" if known else ""
         self._write(f"{self._clock.seconds():.3f} {ends} {describe(data)}{tail}")
 
 

@@ -25,7 +25,7 @@ FLOORS: list[dict[str, str]] = [
         "auth": "digest nonce aka challenges session outcomes verifier",
         "events": "packages xml presence dialog_info reg_info message_summary sipfrag",
     },
-    {"": "dice metrics actor trace timers"},
+    {"": "dice metrics actor trace pcap hep timers"},
     {
         "transport": """named flow description keepalive marking sockets udp stream connections certificates
             identities tls websocket_flow websocket secure_websocket kinds layer""",

@@ -43,13 +43,13 @@ class Options(usage.Options):
 
     optParameters = [
         ["aor", None, "sip:echo@127.0.0.1", "Our address of record."],
-        ["trace", None, None, "Write every message: ladder (standard error) or ladder:FILE."],
         ["on-call", None, "accept", "What to do with a call: accept, ring, or reject:STATUS."],
     ]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self["listen"] = []
+        self["trace"] = []
 
     def opt_listen(self, description: str) -> None:
         """Listen here, as udp:5060:interface=127.0.0.1 or tcp:5060:interface=\\:\\:1; may be repeated."""
@@ -58,6 +58,10 @@ class Options(usage.Options):
         except ArgumentError as error:
             raise usage.UsageError(f"--listen: {error}") from None
         self["listen"].append(description)
+
+    def opt_trace(self, where: str) -> None:
+        """Show every message: ladder, ladder:FILE, pcap:FILE or hep:HOST:PORT; may be repeated."""
+        self["trace"].append(where)
 
     def postOptions(self) -> None:
         """Check what was given; one clear line for what is wrong."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import gc
+import re
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.error import CannotListenError
 
-from sipactors.errors import SIPError
-from sipactors.trace import Ladder
+from sipactors import hep
+from sipactors.errors import ArgumentError, SIPError
+from sipactors.pcap import Pcap
+from sipactors.trace import Ladder, Traces
 
 if TYPE_CHECKING:
     from sipactors.interfaces import ITrace
@@ -28,27 +32,56 @@ class CannotStart(SystemExit, Exception):
     """
 
 
-def make_trace(spec: str | None, reactor: Any) -> ITrace | None:
-    """A trace as `--trace` names it: `ladder` (standard error) or `ladder:FILE`.
+def make_trace(specs: Sequence[str], reactor: Any) -> ITrace | None:
+    """All traces that `--trace` names, as one; None when it names none.
 
-    Raises CannotStart for anything else, and for a file that cannot be written.
+    `ladder` (standard error) or `ladder:FILE`, `pcap:FILE`, `hep:HOST:PORT` with `:id=NUMBER` and
+    `:password=TEXT` after it. Raises CannotStart for anything else, for a file that cannot be written and
+    for a host that has no address.
     """
-    if spec is None:
-        return None
+    traces = [_make_one(spec, reactor) for spec in specs]
+    return Traces(traces) if len(traces) > 1 else traces[0] if traces else None
+
+
+def _make_one(spec: str, reactor: Any) -> ITrace:
     kind, _, place = spec.partition(":")
-    if kind != "ladder":
-        raise CannotStart(f"--trace: ladder or ladder:FILE, not {spec!r}")
-    return Ladder(_line_writer(place), reactor)
+    try:
+        if kind == "ladder":
+            return Ladder(_line_writer(place), reactor)
+        if kind == "pcap" and place:
+            return Pcap(place, reactor)
+        if kind == "hep" and place:
+            return _collector(place, reactor)
+    except ArgumentError as error:
+        raise CannotStart(f"--trace: {error}") from None
+    except OSError as error:
+        raise CannotStart(f"--trace: {error.strerror}: {place}") from None
+    raise CannotStart(f"--trace: ladder, ladder:FILE, pcap:FILE or hep:HOST:PORT, not {spec!r}")
+
+
+_COLLECTOR = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]+)(?::(\d{1,5}))?(?::id=(\d{1,10}))?(?::password=(.*))?")
+
+
+def _collector(place: str, reactor: Any) -> hep.HEP:
+    match = _COLLECTOR.fullmatch(place)
+    if match is None:
+        raise ArgumentError(f"hep:HOST:PORT, then :id=NUMBER, then :password=TEXT, not {place!r}")
+    host = match[1].strip("[]")
+    try:
+        # Once, before anything runs: then nothing is looked up for a message.
+        (_, _, _, _, address), *_ = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError):
+        raise ArgumentError(f"no address of {host} is known") from None
+    port, capture_id = int(match[2] or hep.PORT), int(match[3] or 0)
+    collector = str(address[0]), port
+    return hep.HEP(reactor, reactor, collector, capture_id=capture_id, password=match[4])
 
 
 def _line_writer(place: str) -> Callable[[str], object]:
     if not place:
         # The real standard error: twistd turns sys.stderr into log lines of its own.
         return lambda line: print(line, file=sys.__stderr__, flush=True)
-    try:
-        stream = open(place, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - open as long as we run
-    except OSError as error:
-        raise CannotStart(f"--trace: {error.strerror}: {place}") from None
+    stream = open(place, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - open as long as we run
     return lambda line: stream.write(line + "\n")
 
 
