@@ -12,6 +12,7 @@ from sipactors.client import ConnectionObserver
 from sipactors.dialog.replaces import call_of
 from sipactors.errors import MalformedMessage, SIPError, TransportFailure
 from sipactors.ua.call import Call, new_call
+from sipactors.ua.media import SDP_TYPE, session_of
 from sipactors.ua.messaging import Message
 from sipactors.ua.transfer import Transfer
 from sipactors.ua.waiting import run
@@ -34,6 +35,12 @@ class Incoming(ConnectionObserver):
 
     def request_received(self, transaction: ServerTransaction) -> None:
         """See IConnectionObserver."""
+        try:
+            self._new_request(transaction)
+        except MalformedMessage as error:
+            transaction.answer(error.status)
+
+    def _new_request(self, transaction: ServerTransaction) -> None:
         method = transaction.method
         if method == "INVITE":
             self._invite_received(transaction)
@@ -49,6 +56,12 @@ class Incoming(ConnectionObserver):
 
     def dialog_request_received(self, transaction: ServerTransaction, dialog: Dialog) -> None:
         """See IConnectionObserver."""
+        try:
+            self._further_request(transaction, dialog)
+        except MalformedMessage as error:
+            transaction.answer(error.status)
+
+    def _further_request(self, transaction: ServerTransaction, dialog: Dialog) -> None:
         method = transaction.method
         if method == "MESSAGE":
             self._message_received(transaction)
@@ -72,6 +85,10 @@ class Incoming(ConnectionObserver):
             # RFC 3261 §21.4.18: the callee is there but "currently unavailable".
             transaction.answer(480)
             return
+        if transaction.request.body and session_of(transaction.request) is None:
+            # RFC 3261 §8.2.3: what is understood of an INVITE is SDP, whatever messages may hold.
+            transaction.answer(415, [("Accept", SDP_TYPE)])
+            return
         call = new_call(agent, None, replaced)
         call.arrive(transaction)
         agent.calls.append(call)
@@ -92,10 +109,13 @@ class Incoming(ConnectionObserver):
     def _call_failed(self, failure: Failure, call: Call) -> None:
         if call.ending is not None and failure.check(SIPError):
             return  # The caller gave up while the function was at work.
-        self._log(failure, "on_call")
+        error = failure.value
+        status = error.status if isinstance(error, MalformedMessage) else 500
+        if status == 500:
+            self._log(failure, "on_call")
         if call.incoming and call.state != "CONFIRMED" and call.ending is None:
-            error = failure.value
-            call.reject(error.status if isinstance(error, MalformedMessage) else 500)
+            # An offer that does not read or fit is the caller's fault, anything else is ours.
+            call.reject(status)
 
     def _log(self, failure: Failure, what: str) -> None:
         self.agent.stack.metrics.observer_errors += 1
@@ -118,11 +138,7 @@ class Incoming(ConnectionObserver):
     # ------------------------------------------------------------------ transfers
 
     def _refer_received(self, transaction: ServerTransaction, call: Call | None) -> None:
-        try:
-            transfer = Transfer(self.agent, transaction, call)
-        except MalformedMessage as error:
-            transaction.answer(error.status)
-            return
+        transfer = Transfer(self.agent, transaction, call)
         if self.transfer_function is not None:
             run(self.transfer_function, transfer).addCallbacks(
                 lambda _: None, self._transfer_failed, errbackArgs=(transfer,)

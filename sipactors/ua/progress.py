@@ -209,7 +209,11 @@ class CallProgress(ConnectionObserver):
             self._tell("changed")
 
     def _info_received(self, transaction: ServerTransaction) -> None:
-        digits = read_digits(transaction.request)
+        try:
+            digits = read_digits(transaction.request)
+        except MalformedMessage as error:
+            transaction.answer(error.status)
+            return
         if digits is None and transaction.request.body:
             transaction.answer(415, [("Accept", "application/dtmf-relay, application/dtmf")])
             return

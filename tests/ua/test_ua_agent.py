@@ -398,3 +398,38 @@ def test_a_publication_that_cannot_be_kept_is_told() -> None:
         alice.publish("x-test", b"1")
     with pytest.raises(ArgumentError):
         alice.subscribe("x-test", "sip:bob@example.com")
+
+
+def test_what_strangers_write_badly_is_answered_and_raises_nowhere() -> None:
+    """Strangers' input raises only MalformedMessage, with the status to answer."""
+    town = Town()
+    alice, bob = town.agent("alice", "10.0.0.1"), town.agent("bob", "10.0.0.2")
+    bob.on_message(lambda message: None)
+    bob.on_call(lambda call: call.accept())
+
+    def spoil(old: bytes, new: bytes, **where: Any) -> None:
+        town.network.alter(old, lambda data: data.replace(old, new), 1, **where)
+
+    spoil(b"text/plain;charset=utf-8", b"text/")
+    with pytest.raises(RequestRejected, match="400"):
+        town.wait(alice.message("sip:bob@10.0.0.2", "hi"))
+    spoil(b"application/sdp\r\n", b"application/txt\r\n")
+    with pytest.raises(CallRejected, match="415"):
+        town.wait(alice.call("sip:bob@10.0.0.2", sdp("10.0.0.1")))
+    spoil(b"v=0\r\n", b"z=0\r\n")
+    with pytest.raises(CallRejected, match="400"):
+        town.wait(alice.call("sip:bob@10.0.0.2", sdp("10.0.0.1")))
+    call = town.wait(alice.call("sip:bob@10.0.0.2", sdp("10.0.0.1")))
+    spoil(b"application/dtmf-relay", b"application/")
+    with pytest.raises(RequestRejected, match="400"):
+        town.wait(call.dtmf("1"))
+    spoil(b"m=audio", b"m=adieu")
+    with pytest.raises(RequestRejected):
+        town.wait(call.hold())
+    assert call.state == "CONFIRMED"
+    spoil(b"Refer-To: <sip:", b"Refer-To: <xyz:")
+    with pytest.raises(RequestRejected):
+        town.wait(call.transfer("sip:carol@10.0.0.3"))
+    assert bob.stack.metrics.observer_errors == 0
+    town.wait(call.hangup())
+    assert town.left_behind() == {}
