@@ -13,7 +13,7 @@ PACKAGE = pathlib.Path(sipactors.__file__).parent
 # The floors from the ground up, with the files of each package: a file imports only what stands before it.
 # Packages on one floor do not import each other.
 FLOORS: list[dict[str, str]] = [
-    {"": "errors settings call_interfaces interfaces"},
+    {"": "errors settings", "interfaces": "wire requests application calls"},
     {
         "message": """values grammar status uri_params sip_uri tel_uri uri address via cseq parameterized
             media events timing reasons references identity fields credentials registry headers

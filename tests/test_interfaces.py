@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from zope.interface import Interface, implementedBy, implementer
+from zope.interface import implementedBy, implementer
 from zope.interface.exceptions import Invalid
 from zope.interface.interface import InterfaceClass, Method
 from zope.interface.verify import verifyClass
@@ -13,8 +13,7 @@ from zope.interface.verify import verifyClass
 from everything import classes
 from sipactors import interfaces
 
-INTERFACES = [thing for thing in vars(interfaces).values() if isinstance(thing, InterfaceClass)]
-INTERFACES.remove(Interface)
+INTERFACES = [getattr(interfaces, name) for name in interfaces.__all__]
 IMPLEMENTERS = [
     (interface, cls)
     for cls in classes()
