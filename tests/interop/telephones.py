@@ -64,13 +64,15 @@ class Sound(DatagramProtocol):
 
 @implementer(ITrace)
 class Wire:
-    """Shows each message, whole, with a test that failed."""
+    """Shows each message, whole, with a test that failed, and keeps the first lines."""
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.received_lines: list[str] = []
 
     def received(self, flow: Any, data: bytes) -> None:
         """See ITrace."""
+        self.received_lines.append(data.partition(b"\r\n")[0].decode("utf-8", "backslashreplace"))
         self._show("<--", flow, data)
 
     def sent(self, flow: Any, data: bytes) -> None:
@@ -233,7 +235,8 @@ class Telephone(ConnectionObserver):
         "What came outside of calls, as in Call."
         self.on_call: Callable[[Call], object] | None = None
         self.on_request: Callable[[Any], object] | None = None
-        self.stack = Stack(reactor, timing=timing, trace=Wire(name))
+        self.wire = Wire(name)
+        self.stack = Stack(reactor, timing=timing, trace=self.wire)
         self.stack.add_access_point(
             AccessPoint("lo", [f"{transport}:0:interface={HOST}" for transport in transports])
         )
