@@ -131,7 +131,11 @@ class Talking(CallProgress):
             raise InvalidDialogState("the call is not established")
         to = target.usage.dialog if isinstance(target, CallProgress) else target
         transferring = Transferring(self.usage.dialog, to, str(self.usage.dialog.local_uri))
-        return transferring.done.wait().addCallback(lambda _: self._call.hangup())
+        done = transferring.done.wait().addCallback(lambda _: self._call.hangup())
+        if isinstance(target, CallProgress):
+            # RFC 5589 §7: the target ends the call that was replaced; one that knows no Replaces does not.
+            done.addCallback(lambda _: target.hangup())
+        return done
 
     def was_transferred(self, other: Call) -> None:
         """The peer has transferred us: `other` is the new call."""
