@@ -135,6 +135,39 @@ class SIPpIsCalled(TelephoneTest):
         call.usage.bye()
         await self.succeeds(sipp, phone)
 
+    async def test_the_offer_comes_in_a_reliable_response(self) -> None:
+        """RFC 3262 §5: the UAC "MUST generate an answer in the PRACK" to an offer in a reliable response."""
+        sipp, uri = self.sipp("early_offer_answerer")
+        phone = self.phone("alice", supported=["100rel"])
+        call = phone.prepare(uri)
+
+        def answer(transaction: ClientTransaction) -> None:
+            response = transaction.response
+            if response is not None and response.status == 183:
+                body = call.take(response)
+                call.usage.prack(transaction, MessageElements(body=body, content_type=SDP))
+
+        call.on_response = answer
+        call.usage.invite()
+        await call.hears("183 INVITE", "200 PRACK", "200 INVITE")
+        assert call.direction == "sendrecv"
+        call.usage.bye()
+        await self.succeeds(sipp, phone)
+
+    async def test_info_and_update_of_ours(self) -> None:
+        """RFC 6086 §4, RFC 3311 §5.1: INFO, and UPDATE with an offer, within the dialog."""
+        sipp, uri = self.sipp("changed_answerer")
+        phone = self.phone("alice")
+        call = phone.dial(uri)
+        await call.hears("200 INVITE")
+        digit = MessageElements(body=b"Signal=5\r\nDuration=160\r\n", content_type="application/dtmf-relay")
+        assert (await call.usage.send_request("INFO", digit).final_response()).status == 200
+        call.session.hold()
+        assert (await call.usage.update(call.offer()).final_response()).status == 200
+        assert call.direction == "sendonly"
+        call.usage.bye()
+        await self.succeeds(sipp, phone)
+
     async def test_three_messages_of_ten_are_lost(self) -> None:
         """RFC 3261 §17: every call ends, by BYE or by a timeout, in a network that loses three of ten."""
         calls = 10
