@@ -47,7 +47,10 @@ class Usage:
 
     @property
     def closed(self) -> bool:
-        """True when the usage has ended, or was given up."""
+        """True when the usage was given up, by the application or with its connection: it hears nothing more.
+
+        One that ended with its purpose, as a call by BYE, has left `dialog.usages` instead.
+        """
         return self._closed
 
     def tell(self, method: str, *arguments: Any) -> None:
