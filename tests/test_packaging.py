@@ -15,6 +15,8 @@ import pytest
 from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
 
+from everything import OPTIONAL
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "sipactors").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
@@ -77,6 +79,16 @@ def test_a_pure_package_pulls_in_no_reactor(package: str) -> None:
     code = f"import sys, sipactors.{package}; print([n for n in sys.modules if n.split('.')[0] == 'twisted'])"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_user_without_extras_has_all_but_what_they_bring() -> None:
+    """Runtime dependencies: twisted and zope.interface; TLS and WebSocket are extras."""
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({sorted(OPTIONAL)}));"
+        "import sipactors.client, sipactors.ua, sipactors.testing, sipactors.twistd.agent"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_clock_the_network_and_the_dice_are_arguments() -> None:
