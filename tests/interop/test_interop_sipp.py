@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
@@ -44,6 +45,9 @@ def test_calls_complete_through_a_network_that_loses_three_of_ten(start: Starter
     calls = sipp.calls()
     assert (calls.successful, calls.failed) == (LOSSY_CALLS, 0)
     assert calls.retransmissions > 0
+    # SIPp takes a repeated 200 to its INVITE for that to its BYE, and leaves calls behind of which the agent
+    # has seen no ACK; to end those in order takes 64*T1, and other tests show it.
+    agent.stop(signal.SIGKILL)
 
 
 @pytest.mark.parametrize("transport", ["u1", "t1"], ids=["udp", "tcp"])
