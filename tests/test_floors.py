@@ -49,7 +49,7 @@ FLOORS: list[dict[str, str]] = [
         "services": "bindings registrar response_context proxy pidf presence back_to_back",
     },
     {"storage": "memory sqlite redis"},
-    {"twistd": "common agent registrar proxy"},
+    {"twistd": "common answering agent registrar proxy"},
 ]
 PLACES = {
     ".".join(filter(None, ("sipactors", package, file))): (floor, package, number)

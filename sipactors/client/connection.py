@@ -48,7 +48,7 @@ CLOSED = "TERMINATED"
 
 _BEARER_EVENTS = {"suspended": "SUSPEND", "down": "GONE", "unavailable": "UNAVAILABLE"}
 
-SHUTDOWN_DEADLINE = 32.0
+SHUTDOWN_DEADLINE = 31.0
 "Seconds that `shutdown` waits for the last answers before it closes what is left."
 
 

@@ -11,7 +11,7 @@ from twisted.internet.protocol import ClientFactory, Protocol, ServerFactory
 from twisted.python.failure import Failure
 
 from sipactors.errors import TransportFailure
-from sipactors.transport.flow import Address, Listener, Site, set_option
+from sipactors.transport.flow import Address, Listener, Site, reason_of, set_option
 from sipactors.transport.named import SUFFIX
 from sipactors.transport.sockets import StreamPort
 from sipactors.transport.stream import StreamFlow, StreamProtocol
@@ -193,7 +193,7 @@ class StreamListener(Listener):
                 port = reactor.listenTCP(description.port, factory, backlog, self.host)
         except error.CannotListenError as problem:
             raise TransportFailure(
-                f"cannot listen on {self.transport} {self.host} port {self.port}: {problem.socketError}"
+                f"cannot listen on {self.transport} {self.host} port {self.port}: {reason_of(problem)}"
             ) from None
         self._port = port
         self.port = port.getHost().port

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from sipactors.actor import tell
@@ -233,3 +234,8 @@ def set_option(port: Any, option: tuple[int, int, Any]) -> OSError | None:
         # Closed by now, or never a socket.
         pass
     return None
+
+
+def reason_of(problem: CannotListenError) -> str:
+    """Why a port could not be bound, without the error's number."""
+    return getattr(problem.socketError, "strerror", None) or str(problem.socketError)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from twisted.internet.interfaces import IPushProducer, ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
@@ -370,6 +370,7 @@ class StreamFlow(Machine):
     }
 
 
+@implementer(IHalfCloseableProtocol)
 class StreamProtocol(Protocol):
     """What Twisted calls for one connection."""
 
@@ -386,6 +387,13 @@ class StreamProtocol(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """See IProtocol."""
         self.flow.data_received(data)
+
+    def readConnectionLost(self) -> None:
+        """See IHalfCloseableProtocol: a peer that sends no more still hears what was answered already."""
+        cast(Any, self.transport).loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """See IHalfCloseableProtocol: we never close our half alone."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See IProtocol."""

@@ -16,7 +16,7 @@ from sipactors.errors import ICMPFailure, MalformedMessage, SIPError, TransportF
 from sipactors.interfaces import IFlow
 from sipactors.message import Request, parse
 from sipactors.transport import keepalive
-from sipactors.transport.flow import Address, Listener, Site, Watchers, set_option
+from sipactors.transport.flow import Address, Listener, Site, Watchers, reason_of, set_option
 from sipactors.transport.marking import mark, mark_what_came, names_us
 from sipactors.transport.sockets import MAX_DATAGRAM, DatagramPort
 
@@ -143,7 +143,7 @@ class UDPListener(Listener):
                     port.refused = lambda peer: self.unreachable(peer, "port unreachable")
         except error.CannotListenError as problem:
             raise TransportFailure(
-                f"cannot listen on UDP {self.host} port {description.port}: {problem.socketError}"
+                f"cannot listen on UDP {self.host} port {description.port}: {reason_of(problem)}"
             ) from None
         self._port = port
         self.port = port.getHost().port

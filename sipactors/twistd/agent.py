@@ -13,7 +13,6 @@ from sipactors.client import (
     Capabilities,
     Connection,
     ConnectionObserver,
-    InviteUsage,
     Policies,
     RequestElements,
     ResponseElements,
@@ -22,16 +21,13 @@ from sipactors.client import (
     SIPObserver,
     Stack,
 )
-from sipactors.errors import ArgumentError, MalformedMessage, SIPError
+from sipactors.errors import ArgumentError, SIPError
 from sipactors.message import SIPURI, Address, as_address
-from sipactors.sdp import answer_to, audio_offer
 from sipactors.transport.description import parse_description
+from sipactors.twistd.answering import Call
 from sipactors.twistd.common import OneLineService, make_trace
 
 DEFAULT_LISTEN = ("udp:5060:interface=127.0.0.1", "tcp:5060:interface=127.0.0.1")
-MEDIA_PORT = 9
-"The discard port: the agent signals, it does not speak; the offerer's media goes nowhere."
-
 log = Logger()
 
 
@@ -68,7 +64,7 @@ class Options(usage.Options):
         try:
             aor = as_address(self["aor"], "--aor").uri
         except ArgumentError as error:
-            raise usage.UsageError(f"--aor: {error}") from None
+            raise usage.UsageError(str(error)) from None
         if not isinstance(aor, SIPURI):
             raise usage.UsageError(f"--aor: a sip: or sips: URI, not {self['aor']!r}")
         self["reject"] = _reject_status(self["on-call"])
@@ -105,26 +101,7 @@ class Agent(ConnectionObserver):
         if self._options["reject"] is not None:
             transaction.respond(ResponseElements(self._options["reject"]))
             return
-        InviteUsage.incoming(transaction)
-        transaction.respond(ResponseElements(180))
-        if self._options["on-call"] == "accept":
-            self._accept(transaction)
-
-    def _accept(self, transaction: ServerTransaction) -> None:
-        try:
-            body = self._session(transaction)
-        except MalformedMessage as error:
-            transaction.respond(ResponseElements(error.status))
-            return
-        transaction.respond(ResponseElements(200, body=body, content_type="application/sdp"))
-
-    def _session(self, transaction: ServerTransaction) -> bytes:
-        """The answer to the offer, or an offer of ours when the INVITE has none (RFC 3261 §13.3.1)."""
-        host = transaction.flow.local[0]
-        request = transaction.request
-        if not request.body:
-            return audio_offer(host, MEDIA_PORT).render()
-        return answer_to(request.body, host, MEDIA_PORT).render()
+        Call().take(transaction, accept=self._options["on-call"] == "accept")
 
     def _echo(self, transaction: ServerTransaction) -> None:
         request = transaction.request
@@ -146,14 +123,6 @@ class Agent(ConnectionObserver):
             self.connection.send_request(echo)
         except SIPError as error:
             log.info("no echo: {error}", error=error)
-
-    def dialog_request_received(self, transaction: ServerTransaction, dialog: Any) -> None:
-        """See IConnectionObserver."""
-        method = transaction.method
-        if method == "INVITE":
-            self._accept(transaction)
-        elif method not in ("ACK", "BYE"):
-            transaction.respond(ResponseElements(200))
 
 
 def _source(transaction: ServerTransaction) -> SIPURI:

@@ -90,6 +90,22 @@ def test_an_unreachable_peer_is_told(root: pathlib.Path) -> None:
     assert re.match(r"not delivered: .*refused", done.stdout, re.I)
 
 
+def test_a_peer_that_closes_its_half_still_gets_its_answer(phone: int) -> None:
+    """RFC 3261 §18.2.2: the response is sent over the connection that the request came by while it is open."""
+    request = (
+        f"OPTIONS sip:x@127.0.0.1:{phone} SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bKhalf\r\n"
+        "From: <sip:probe@127.0.0.1>;tag=1\r\nTo: <sip:x@127.0.0.1>\r\nCall-ID: half\r\n"
+        "CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", phone), timeout=30) as peer:
+        peer.sendall(request.encode())
+        peer.shutdown(socket.SHUT_WR)
+        received = b""
+        while data := peer.recv(4096):
+            received += data
+    assert received.startswith(b"SIP/2.0 200 OK\r\n")
+
+
 def test_every_example_is_short(root: pathlib.Path) -> None:
     """A newcomer reads an example in a minute: 45 lines at the most."""
     for program in (root / "docs" / "examples").glob("*.py"):
