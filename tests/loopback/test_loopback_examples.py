@@ -91,7 +91,7 @@ def test_an_unreachable_peer_is_told(root: pathlib.Path) -> None:
 
 
 def test_a_peer_that_closes_its_half_still_gets_its_answer(phone: int) -> None:
-    """RFC 3261 §18.2.2: the response is sent over the connection that the request came by while it is open."""
+    """RFC 3261 §18.2.2: the response goes by the connection of its request while that is open."""
     request = (
         f"OPTIONS sip:x@127.0.0.1:{phone} SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bKhalf\r\n"
         "From: <sip:probe@127.0.0.1>;tag=1\r\nTo: <sip:x@127.0.0.1>\r\nCall-ID: half\r\n"
