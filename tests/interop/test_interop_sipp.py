@@ -41,9 +41,12 @@ def test_calls_complete_through_a_network_that_loses_three_of_ten(start: Starter
     # alone fails one call in two hundred. With seventeen attempts, loss explains one in a hundred thousand.
     options = ("-lost", "30", "-max_retrans", "16", "-m", str(LOSSY_CALLS), "-r", "50")
     sipp = start.sipp("uac", *options, remote=agent.address, seconds=150)
-    assert sipp.wait(160) == 0
+    sipp.wait(160)
     calls = sipp.calls()
-    assert (calls.successful, calls.failed) == (LOSSY_CALLS, 0)
+    # An INVITE is sent seven times at the most before Timer B (RFC 3261 §17.1.1.2); each time the way there
+    # and one of two answers get through in 64 of 100, so that loss ends one call in about 1,200.
+    assert calls.successful + calls.failed == LOSSY_CALLS
+    assert calls.failed <= max(2, LOSSY_CALLS // 200)
     assert calls.retransmissions > 0
     # SIPp takes a repeated 200 to its INVITE for that to its BYE, and leaves calls behind of which the agent
     # has seen no ACK; to end those in order takes 64*T1, and other tests show it.
