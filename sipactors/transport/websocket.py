@@ -74,7 +74,14 @@ class WebSocketListener(StreamListener):
         return cast(ClientFactory, _WebSocketFactory(self, inner))
 
 
-class _WebSocketFactory(WrappingFactory[ProtocolWrapper]):
+if TYPE_CHECKING:
+    _Factory = WrappingFactory[ProtocolWrapper]
+else:
+    # The oldest Twisted that is supported knows no parameters here.
+    _Factory = WrappingFactory
+
+
+class _WebSocketFactory(_Factory):
     """Puts WebSocket between connections and what another factory makes for them."""
 
     noisy = False
